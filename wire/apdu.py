@@ -46,16 +46,16 @@ class CommandApdu:
     def parse(cls, raw: bytes) -> Self:
         """Read one short C-APDU of case 1 to 4; left-over bytes are refused."""
         require(len(raw) >= 4, "APDU shorter than its header")
-        head, body = raw[:4], raw[4:]
+        (cla, ins, p1, p2), body = raw[:4], raw[4:]
         if not body:
-            return cls(*head)
+            return cls(cla, ins, p1, p2)
         if len(body) == 1:
-            return cls(*head, le=body[0] or 256)
+            return cls(cla, ins, p1, p2, le=body[0] or 256)
         lc_bytes = body[0]
         require(lc_bytes != 0, "extended length is not supported")
         data, rest = body[1 : 1 + lc_bytes], body[1 + lc_bytes :]
         require(len(data) == lc_bytes and len(rest) <= 1, "Lc does not match the data")
-        return cls(*head, data=data, le=(rest[0] or 256) if rest else None)
+        return cls(cla, ins, p1, p2, data, (rest[0] or 256) if rest else None)
 
     def __bytes__(self) -> bytes:
         lc = bytes([len(self.data)]) + self.data if self.data else b""

@@ -73,8 +73,9 @@ class Entitlement:
         require(1 <= count <= MAX_LOTS, "entitlement without lots or with more than four")
         require(not any(slots[2 * count :]), "unused lots are not zero")
         lots = tuple(Lot(slots[2 * i], slots[2 * i + 1]) for i in range(count))
-        e = cls(env, f[0], f[1], f[2], f[3], f[4], f[5], lots, f[15], f[16],
-                dates.date_from_bcd(f[17]), *f[18:23], data)  # fmt: skip
+        values = [env, *f[:6], lots, f[15], f[16], dates.date_from_bcd(f[17])]
+        values += [*f[18:23], data]
+        e = cls(*values)
         e._check()
         return e
 

@@ -218,9 +218,11 @@ class CardState:
             raise FormatError("unknown life state") from e
         require(f[3] <= 7 and f[5] <= f[4], "state with unknown flags or acknowledged too far")
         wallets = tuple(
-            WalletState(w[0], w[1], Counters(*w[2:])) for w in _WALLET.iter_unpack(raw[STATE_BYTES:])
+            WalletState(w[0], w[1], Counters(*w[2:]))
+            for w in _WALLET.iter_unpack(raw[STATE_BYTES:])
         )
-        return cls(f[0], f[1], life, flags, *f[4:13], dates.date_from_bcd(f[13]), wallets)
+        values = [f[0], f[1], life, flags, *f[4:13], dates.date_from_bcd(f[13]), wallets]
+        return cls(*values)
 
     @property
     def free_slots(self) -> int:

@@ -115,8 +115,9 @@ class Receipt:
         counters = Counters(*f[6:10])
         require(counters.reversed <= counters.debited, "receipt with R above D")
         require(counters.balance >= 0, "receipt with a negative balance")
-        return cls(env, kind, f[1], f[2], f[3], f[4], f[5], counters, *f[10:16], verification,
-                   interface, *f[18:22], dates.date_from_bcd(f[22]), f[23], data)  # fmt: skip
+        values = [env, kind, *f[1:6], counters, *f[10:16], verification, interface, *f[18:22]]
+        values += [dates.date_from_bcd(f[22]), f[23], data]
+        return cls(*values)
 
     @staticmethod
     def encode_body(
@@ -186,8 +187,9 @@ class Statement:
             kind = StatementKind(f[0])
         except ValueError as e:
             raise FormatError("statement of an unknown kind") from e
-        return cls(env, kind, f[1], f[2], f[3], Counters(*f[4:8]), *f[8:17],
-                   dates.date_from_bcd(f[17]), f[18], data)  # fmt: skip
+        values = [env, kind, *f[1:4], Counters(*f[4:8]), *f[8:17]]
+        values += [dates.date_from_bcd(f[17]), f[18], data]
+        return cls(*values)
 
     @staticmethod
     def encode_body(
