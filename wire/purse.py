@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from enum import IntEnum, IntFlag
+from itertools import pairwise
 from struct import Struct
 from typing import Self
 
@@ -302,7 +303,7 @@ def pin_too_simple(pin: bytes) -> bool:
     (card_os/SPEC.md#pin). ``pin`` is six ASCII digits.
     """
     d = [b - 0x30 for b in pin]
-    steps = {b - a for a, b in zip(d, d[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(d)}
     if steps in ({0}, {1}, {-1}):
         return True
     two = [10 * d[i] + d[i + 1] for i in (0, 2, 4)]
