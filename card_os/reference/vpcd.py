@@ -1,0 +1,204 @@
+"""The card's end of vsmartcard's vpcd: puts an `IccDevice` into a virtual PC/SC reader.
+
+vpcd listens, the card connects. Each message is a 2-byte big-endian length and that many bytes;
+a message of one byte is a control (0 power off, 1 power on, 2 reset, 4 send the ATR), anything
+longer a C-APDU. Only the ATR and APDUs are answered. vpcd asks for the ATR about every 0.4 s to
+see whether the card is still there, powered or not. (vsmartcard, virtualsmartcard protocol)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from card_os.icc import IccDevice
+
+__all__ = ["VpcdError", "VpcdSlot", "connect_reader"]
+
+POWER_OFF, POWER_ON, RESET, ATR = 0, 1, 2, 4
+_RETRY_S = 0.05
+_LEAVE_S = 3.0
+
+
+class VpcdError(Exception):
+    """The virtual reader could not be reached or spoke something else."""
+
+
+def connect_reader(address: str, timeout_s: float = 5.0) -> socket.socket:
+    """Return a TCP socket to the reader at `host:port`, or got from the door at a path with `/`.
+
+    A door (demo/pcscd.py) is a unix socket inside the private pcscd's network namespace: whoever
+    connects is handed a connected TCP socket (SCM_RIGHTS). Raises VpcdError.
+    """
+    try:
+        if "/" not in address:
+            host, _, port = address.rpartition(":")
+            sock = socket.create_connection((host, int(port)), timeout_s)
+        else:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+                door.settimeout(timeout_s)
+                door.connect(address)
+                _, fds, _, _ = socket.recv_fds(door, 1, 1)
+            if not fds:
+                raise VpcdError(f"no virtual reader listens behind {address}")
+            sock = socket.socket(fileno=fds[0])
+    except (OSError, ValueError) as error:
+        raise VpcdError(f"cannot reach the virtual reader at {address}: {error}") from error
+    sock.settimeout(None)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _read_exactly(sock: socket.socket, size: int) -> bytes:
+    """Return `size` bytes, or fewer at the end of the stream."""
+    data = b""
+    while len(data) < size:
+        # Without it the kernel delays its ACK, and vpcd's Nagle the next command, by 40 ms.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        chunk = sock.recv(size - len(data))
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
+class VpcdSlot:
+    """One slot of a virtual reader: `insert` a card, `remove` it, from any thread.
+
+    While a card is in, a thread serves it and connects again when pcscd restarts. A card that
+    gives no answer (`IccDevice.transmit` returned nothing) leaves the slot: vpcd knows no other
+    way to say it. `on_gone` is then called from that thread.
+    """
+
+    def __init__(
+        self, address: str, *, on_gone: Callable[[], None] | None = None, cut_after: int | None = None
+    ) -> None:
+        """`cut_after`: drop the line after that many bytes of the stream (both ways), for tests."""
+        self._address = address
+        self._on_gone = on_gone
+        self._cut_after = cut_after
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._sock: socket.socket | None = None
+        self._out = threading.Event()
+        self.stream_bytes = 0
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a card is in the slot."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def insert(self, device: IccDevice) -> None:
+        """Put a card in; raise VpcdError when one is in or the reader cannot be reached."""
+        with self._lock:
+            if self.occupied:
+                raise VpcdError("a card is already in the reader")
+            self._out.clear()
+            self._sock = connect_reader(self._address)
+            self.stream_bytes = 0
+            self._thread = threading.Thread(
+                target=self._serve, args=(device, self._sock), name="vpcd-slot", daemon=True
+            )
+            self._thread.start()
+
+    def remove(self) -> None:
+        """Take the card out; returns when the reader has noticed (or 3 s later)."""
+        with self._lock:
+            self._out.set()
+            sock, thread = self._sock, self._thread
+            if sock is not None:
+                # Half-closed: vpcd reads the end, reports "absent" and closes its side.
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_WR)
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(_LEAVE_S)
+                if thread.is_alive() and sock is not None:
+                    with contextlib.suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
+                    thread.join(_LEAVE_S)
+            self._thread = None
+
+    def _serve(self, device: IccDevice, first: socket.socket) -> None:
+        sock: socket.socket | None = first
+        try:
+            while sock is not None:
+                with sock:
+                    gone = self._converse(device, sock)
+                device.power_off()
+                if gone or self._out.is_set():
+                    break
+                sock = self._connect_again()
+        finally:
+            device.power_off()
+            if not self._out.is_set() and self._on_gone is not None:
+                self._on_gone()
+
+    def _connect_again(self) -> socket.socket | None:
+        """Wait for pcscd to come back; None when the card was removed meanwhile."""
+        while not self._out.wait(_RETRY_S):
+            try:
+                self._sock = connect_reader(self._address)
+            except VpcdError:
+                continue
+            return self._sock
+        return None
+
+    def _converse(self, device: IccDevice, sock: socket.socket) -> bool:
+        """Serve one connection; return True when the card is gone rather than the reader."""
+        atr = b""
+        try:
+            while True:
+                message = self._receive(sock)
+                if message is None:
+                    return False
+                if len(message) != 1:
+                    answer = b"" if self._out.is_set() else device.transmit(message)
+                    if not answer:
+                        return True
+                    self._send(sock, answer)
+                elif message[0] == POWER_OFF:
+                    device.power_off()
+                elif message[0] in {POWER_ON, RESET}:
+                    atr = device.power_on()
+                elif message[0] == ATR:
+                    if self._out.is_set():
+                        return True
+                    # Asked also before power on; the ATR is known only from a powered card.
+                    atr = atr or device.power_on()
+                    self._send(sock, atr)
+        except _LineCutError:
+            return True
+        except OSError:
+            return False
+
+    def _receive(self, sock: socket.socket) -> bytes | None:
+        head = self._count(_read_exactly(sock, 2), 2)
+        if head is None:
+            return None
+        size = int.from_bytes(head, "big")
+        return self._count(_read_exactly(sock, size), size)
+
+    def _send(self, sock: socket.socket, data: bytes) -> None:
+        frame = len(data).to_bytes(2, "big") + data
+        if self._cut_after is not None and self.stream_bytes + len(frame) > self._cut_after:
+            sock.sendall(frame[: self._cut_after - self.stream_bytes])
+            raise _LineCutError
+        self.stream_bytes += len(frame)
+        sock.sendall(frame)
+
+    def _count(self, data: bytes, expected: int) -> bytes | None:
+        if len(data) < expected:
+            return None
+        self.stream_bytes += expected
+        if self._cut_after is not None and self.stream_bytes > self._cut_after:
+            raise _LineCutError
+        return data
+
+
+class _LineCutError(Exception):
+    """The test's cut was reached."""
