@@ -47,7 +47,7 @@ _FIRST_PORT = 35963  # vpcd's own default, 0x8C7B
 _SLOTS = 2  # per vpcd instance, fixed when vpcd is built
 _START_S = 15.0
 _POLL_S = 0.01
-_CLONE_NEWUSER, _MS_BIND, _PR_SET_PDEATHSIG = 0x10000000, 0x1000, 1
+_CLONE_NEWUSER, _MS_BIND, _MNT_DETACH, _PR_SET_PDEATHSIG = 0x10000000, 0x1000, 2, 1
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -74,7 +74,9 @@ def _pcscd() -> tuple[str, Path, Path]:
     if program is None:
         raise PcscdUnavailableError("pcscd: not installed (apt-get install pcscd)")
     # Its own statement of how it was built.
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    told = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=False
+    ).stdout
     ipc = re.search(r"ipcdir=(\S+)", told)
     drivers = re.search(r"usbdropdir=(\S+)", told)
     return (
@@ -87,7 +89,9 @@ def _pcscd() -> tuple[str, Path, Path]:
 def _vpcd_driver(drivers: Path) -> Path:
     found = sorted(drivers.glob("**/libifdvpcd.so*"))
     if not found:
-        raise PcscdUnavailableError("pcscd: vpcd's driver is missing (apt-get install vsmartcard-vpcd)")
+        raise PcscdUnavailableError(
+            "pcscd: vpcd's driver is missing (apt-get install vsmartcard-vpcd)"
+        )
     return found[0].resolve()
 
 
@@ -99,8 +103,10 @@ class PcscdWorld:
     needs. Raises PcscdUnavailableError or NamespaceUnavailableError, each one line.
     """
 
-    def __init__(self, readers: int = 2, *, mode: str | None = None, apdu_log: bool = False) -> None:
-        """`mode`: "plain" (root), "user" (user namespace), "sudo", or None for the first to work."""
+    def __init__(
+        self, readers: int = 2, *, mode: str | None = None, apdu_log: bool = False
+    ) -> None:
+        """`mode`: "plain" (root), "user" (user namespace), "sudo"; None: the first that works."""
         self._count = readers
         self._apdu_log = apdu_log
         plain = ["plain", "user"] if os.geteuid() == 0 else ["user", "sudo"]
@@ -173,23 +179,34 @@ class PcscdWorld:
         """Stop our pcscd and leave it stopped (`restart_pcscd` starts it)."""
         self._order("stop")
 
-    def command(self, args: Sequence[str], *, offline: bool = False) -> list[str]:
+    def command(
+        self,
+        args: Sequence[str],
+        *,
+        offline: bool = False,
+        env: Mapping[str, str] | None = None,
+        parent: int = 0,
+    ) -> list[str]:
         """Return an argument list that runs `args` and ends with its parent.
 
         `offline`: in an own network namespace with no interface up but lo, as the same user.
+        `env` (default: ours) is needed here only because sudo drops it. `parent`: the process
+        that will start it, to notice that it ended even before the program began.
         """
         me = [sys.executable, "-I", "-S", str(Path(__file__).resolve())]
         ids = [str(os.getuid()), str(os.getgid())]
+        tail = [str(parent), *ids, "--", *args]
         if not offline:
-            return [*me, "run", "here", "-", "-", "--", *args]
+            return [*me, "run", "here", "-", *tail]
         if self.mode == "sudo":
-            # sudo drops the environment: what the client needs goes on the command line.
-            keep = [f"{k}={v}" for k, v in {**os.environ, **self.env}.items()]
-            owner = [str(os.getpid())]
-            inner = [*me, "run", f"sudo:{owner[0]}", *ids, "--", "env", *keep, *args]
-            return ["sudo", "-n", "unshare", "-n", "--", *inner]
+            handle, file = tempfile.mkstemp(dir=self.directory, prefix="env")  # not on the line
+            full = {**(os.environ if env is None else env), **self.env}
+            with os.fdopen(handle, "w") as stream:
+                stream.write("\0".join(f"{key}={value}" for key, value in full.items()))
+            tail[0] = str(parent or os.getpid())
+            return ["sudo", "-n", "unshare", "-n", "--", *me, "run", "sudo", file, *tail]
         flags = ["-n"] if self.mode == "plain" else ["-r", "-n"]
-        return ["unshare", *flags, "--", *me, "run", self.mode, *ids, "--", *args]
+        return ["unshare", *flags, "--", *me, "run", self.mode, "-", *tail]
 
     def popen(
         self,
@@ -199,9 +216,10 @@ class PcscdWorld:
         env: Mapping[str, str] | None = None,
         **options: Any,
     ) -> subprocess.Popen[Any]:
-        """Start a program that sees our pcscd; ended with this world, or with this process."""
+        """Start a program that sees our pcscd; ended with this world, or with this thread."""
         full = {**(os.environ if env is None else env), **self.env}
-        program = subprocess.Popen(self.command(args, offline=offline), env=full, **options)
+        command = self.command(args, offline=offline, env=env, parent=os.getpid())
+        program = subprocess.Popen(command, env=full, **options)
         self._programs.append(program)
         return program
 
@@ -209,7 +227,7 @@ class PcscdWorld:
         self.directory = Path(tempfile.mkdtemp(prefix="betang-pcscd-"))
         if len(str(self.directory)) > 70:  # a unix socket's path has room for 107 bytes
             self.directory.rmdir()
-            self.directory = Path(tempfile.mkdtemp(prefix="betang-pcscd-", dir="/tmp"))  # noqa: S108
+            self.directory = Path(tempfile.mkdtemp(prefix="betang-pcscd-", dir="/tmp"))
         self.doors = [str(self.directory / f"reader{n}.sock") for n in range(self._count)]
 
     def _start(self, mode: str, arguments: list[str]) -> str:
@@ -343,7 +361,15 @@ class _Inside:
                     return
             time.sleep(_POLL_S)
         code = self._pcscd.poll()
-        raise RuntimeError("pcscd: " + ("too slow to start" if code is None else f"ended with {code}"))
+        raise RuntimeError(
+            "pcscd: " + ("too slow to start" if code is None else f"ended with {code}")
+        )
+
+    def leave(self) -> None:
+        """Take back the mounts (our folder cannot be removed over one) and remove the folder."""
+        for target in (self._ipc.parent, self._drivers, self._directory / "libifdvpcd.so"):
+            _libc.umount2(os.fsencode(target), _MNT_DETACH)
+        shutil.rmtree(self._directory, ignore_errors=True)
 
     def stop(self, number: int) -> None:
         """End pcscd."""
@@ -401,39 +427,44 @@ def _main_inside(directory: Path, arguments: Sequence[str]) -> int:
         return 1
     finally:
         world.stop(signal.SIGKILL)
-        # Whoever started us may be gone; mounts below vanish with the namespace.
-        shutil.rmtree(directory, ignore_errors=True)
+        world.leave()  # whoever started us may be gone
     return 0
 
 
-def _main_run(how: str, uid: str, gid: str, args: Sequence[str]) -> int:
+def _main_run(how: str, env_file: str, ids: Sequence[int], args: Sequence[str]) -> int:
     """Become `args`, in the network namespace we were started in, tied to our parent's life."""
-    mode, _, owner = how.partition(":")
-    if mode != "here":
+    parent, uid, gid = ids
+    if how != "here":
         _loopback_up()
-    if mode == "user":
+    if how == "user":
         # One more user namespace: the own uid again, and no capability over the network namespace.
         _check(_libc.unshare(_CLONE_NEWUSER), "unshare")
         Path("/proc/self/uid_map").write_text(f"{uid} 0 1")
         Path("/proc/self/gid_map").write_text(f"{gid} 0 1")
-    if mode == "sudo":
-        return _run_watched(int(owner), int(uid), int(gid), args)
+    if how == "sudo":
+        return _run_watched(env_file, parent, uid, gid, args)
     # After the namespaces: a change of credentials clears it.
     _check(_libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), "prctl")
-    os.execvp(args[0], args)  # noqa: S606 - the program asked for
+    if parent and os.getppid() != parent:
+        return 1  # it ended before we asked to be told
+    return os.execvp(args[0], list(args))  # noqa: S606 - the program asked for
 
 
-def _run_watched(owner: int, uid: int, gid: int, args: Sequence[str]) -> int:
-    """Run `args` as the user and kill it when process `owner` ends (sudo outlives its caller)."""
-    child = subprocess.Popen(args, user=uid, group=gid, extra_groups=os.getgrouplist("root", gid)[:0])
+def _run_watched(env_file: str, parent: int, uid: int, gid: int, args: Sequence[str]) -> int:
+    """Run `args` as the user and kill it when `parent` ends (sudo outlives its caller)."""
+    try:
+        env = dict(pair.split("=", 1) for pair in Path(env_file).read_text().split("\0"))
+        watched = os.pidfd_open(parent)
+    except (OSError, ValueError):
+        return 1  # the caller and its folder are gone
+    child = subprocess.Popen(args, env=env, user=uid, group=gid, extra_groups=[gid])
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     with selectors.DefaultSelector() as watch:
-        for pid in (child.pid, owner):
-            with contextlib.suppress(ProcessLookupError):
-                watch.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
-        ended = [key.data for key, _ in watch.select()]
-    if child.pid not in ended:
-        child.kill()
+        ends = os.pidfd_open(child.pid)
+        watch.register(ends, selectors.EVENT_READ)
+        watch.register(watched, selectors.EVENT_READ)
+        if ends not in [key.fd for key, _ in watch.select()]:
+            child.kill()
     return child.wait()
 
 
@@ -443,7 +474,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["inside"]:
         return _main_inside(Path(words[1]), words[2:])
     if words[:1] == ["run"]:
-        return _main_run(words[1], words[2], words[3], words[5:])
+        return _main_run(words[1], words[2], [int(word) for word in words[3:6]], words[7:])
     parser = argparse.ArgumentParser(description="run a program with a private pcscd")
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("program", nargs=argparse.REMAINDER)

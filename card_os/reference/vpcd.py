@@ -76,7 +76,11 @@ class VpcdSlot:
     """
 
     def __init__(
-        self, address: str, *, on_gone: Callable[[], None] | None = None, cut_after: int | None = None
+        self,
+        address: str,
+        *,
+        on_gone: Callable[[], None] | None = None,
+        cut_after: int | None = None,
     ) -> None:
         """`cut_after`: drop the line after that many bytes of the stream (both ways), for tests."""
         self._address = address
