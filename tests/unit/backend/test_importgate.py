@@ -307,6 +307,8 @@ def test_rules_are_data(decile, flags, expected):
         {"exclude": ["penerima_pkh"]},
         {"exclude_if": ["penerima_bpnt"]},
         {"exclude_if": "penerima_pkh"},
+        {"exclude_if": ""},
+        {"require": {}},
         {"max_decile": 11},
         {"max_decile": True},
         {"max_decile": "2"},
