@@ -1,0 +1,35 @@
+# Betang. Every target sets up what it needs; the work is done by scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint lock campaigns-reduced ci-user clean
+ONCE ?=
+SEED ?=
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+demo: ## play the story on virtual readers (ONCE=1 ends by itself, SEED=n another story)
+	@scripts/setup run
+	@.venv/bin/python -m demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED))
+
+test: ## run every test (ARGS='tests/unit -k name' for some)
+	@scripts/test $(ARGS)
+
+lint: ## ruff and mypy --strict
+	@scripts/setup test
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+lock: ## lock the requirements again (ARGS=--upgrade for newer ones)
+	@scripts/setup test
+	@scripts/lock $(ARGS)
+
+campaigns-reduced: ## the long campaigns, short enough for CI
+	@scripts/campaigns reduced
+
+ci-user: ## the demo as an ordinary user with sudo (root only)
+	@scripts/ci-user
+
+clean: ## remove what was built (.venv stays: remove it by hand)
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
