@@ -7,7 +7,7 @@ Loaded by `scripts/test` with `-p suite_times`.
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-_seconds: Counter[str] = Counter()
+_seconds: defaultdict[str, float] = defaultdict(float)
 _tests: Counter[str] = Counter()
 _skips: list[str] = []
 
@@ -57,7 +57,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Print the table, and the skips where they fail the run."""
     whole = sum(_seconds.values()) or 1.0
     terminalreporter.write_line("suite         tests  seconds  share")
-    for suite, spent in _seconds.most_common():
+    for suite, spent in sorted(_seconds.items(), key=lambda item: -item[1]):
         terminalreporter.write_line(
             f"{suite:<12} {_tests[suite]:>6} {spent:>8.1f} {100 * spent / whole:>5.0f}%"
         )
