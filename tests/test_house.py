@@ -24,6 +24,15 @@ ARROWS: dict[str, set[str]] = {
     # The demo starts the real programs as processes; only cards are served by its own hand.
     "demo": {"wire", "keys", "card_os", "card_os.host", "card_os.reference"},
 }
+# Single arrows beside them: (module that imports, module imported), each with its reason.
+EXCEPTIONS = {
+    # The generator of data/demo/ writes the gate's file format; it takes no part in the story.
+    ("demo.dataset", "backend.importgate"),
+    ("demo.dataset", "backend.regions"),
+    ("demo.dataset_aid", "backend.importgate"),
+    ("demo.dataset_families", "backend.importgate"),
+    ("demo.dataset_families", "backend.regions"),
+}
 # What of keys needs no private key: all that the auditor may use.
 KEYS_PUBLIC = {
     "keys.certs",
@@ -75,6 +84,12 @@ def room_of(name: str) -> str | None:
     return None
 
 
+def excepted(module: str, name: str) -> bool:
+    """Bare `backend` stands for the parent of `from backend import x`; x is judged by itself."""
+    allowed = {target for source, target in EXCEPTIONS if source == module}
+    return under(name, allowed) or name in {target.rpartition(".")[0] for target in allowed}
+
+
 def under(name: str, tops: set[str]) -> bool:
     return any(name == top or name.startswith(top + ".") for top in tops)
 
@@ -86,6 +101,8 @@ def offences(source: str, module: str, *, package: bool = False) -> list[str]:
     bad = []
     for name in sorted(imports_of(source, module, package=package)):
         target = room_of(name)
+        if excepted(module, name):
+            continue
         if target not in {None, room} and target not in ARROWS[room]:
             bad.append(f"{module} ({room}) imports {name} ({target})")
         elif room == "backend.audit" and target == "keys" and not public_half(name):
@@ -168,6 +185,8 @@ def test_keys_public_half_uses_nothing_else_of_keys() -> None:
         ("from keys.signers import FileSigner", "backend.audit.verify"),
         ("import terminal", "demo.play"),
         ("from backend.ledger import post", "demo.play"),
+        ("from backend import ledger", "demo.dataset_aid"),
+        ("from backend.importgate import eligible", "demo.play"),
     ],
 )
 def test_a_forbidden_import_is_found(source: str, module: str) -> None:

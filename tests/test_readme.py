@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,6 +11,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
+
+
+# `make test` runs these tests: its flags must not reach the make that they start.
+ENV = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
 
 
 def commands() -> list[str]:
@@ -31,14 +36,14 @@ def test_command_is_a_make_target(command: str) -> None:
     """`make test` runs this very test; the demo is run by .ci/run and the demo's own tests."""
     words = command.split()
     assert words[0] == "make", command
-    subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, env=ENV, check=True, capture_output=True)
 
 
 def test_make_help_lists_every_target_with_words() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     printed = subprocess.run(
-        ["make", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["make", "help"], cwd=ROOT, env=ENV, check=True, capture_output=True, text=True
     ).stdout
     assert {line.split()[0] for line in printed.splitlines()} == targets
     assert {"help", "demo", "test", "lint", "clean", "lock"} <= targets
