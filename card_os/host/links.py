@@ -97,9 +97,7 @@ def is_case_4_short(command: bytes) -> bool:
     return len(command) > 6 and command[4] != 0 and len(command) == 6 + command[4]
 
 
-def complete(
-    exchange: Callable[[bytes], bytes], command: bytes, *, t0: bool = False
-) -> bytes:
+def complete(exchange: Callable[[bytes], bytes], command: bytes, *, t0: bool = False) -> bytes:
     """Run a command to its end over `exchange`, following 61xx and 6Cxx (ISO 7816-4, SW1).
 
     `t0`: the card speaks T=0, whose case 4 commands travel without Le (ISO 7816-3).
@@ -108,14 +106,11 @@ def complete(
     """
     sent = command[:-1] if t0 and is_case_4_short(command) else command
     answer = _whole(exchange(sent))
-    if answer[-2] == 0x6C and len(answer) == 2 and len(command) >= 5:
-        # Case 1 and 3 have no Le to correct.
-        if len(command) == 5 or is_case_4_short(command):
-            answer = _whole(exchange(command[:-1] + answer[-1:]))
+    has_le = len(command) == 5 or is_case_4_short(command)
+    if answer[-2] == 0x6C and len(answer) == 2 and has_le:
+        answer = _whole(exchange(command[:-1] + answer[-1:]))
     data = b""
     for _ in range(_MAX_ROUNDS):
-        if answer[-2] == 0x6C and data == b"" and len(answer) == 2:
-            break
         if answer[-2] != 0x61:
             break
         data += answer[:-2]

@@ -100,14 +100,15 @@ class _Watchdog:
             result, error = self._results.get(timeout=timeout_s)
         except queue.Empty:
             self.stuck = True
-            self._jobs.put(None)
             raise UnresponsiveCard("the card did not answer in time") from None
         if error is not None:
             raise error
         return result
 
-    def close(self) -> None:
-        """End the thread when it is done."""
+    def close(self, *last: tuple[Any, ...]) -> None:
+        """End the thread after its present call, if ever it returns, and these last ones."""
+        for function, *arguments in last:
+            self._jobs.put((function, arguments))
         self._jobs.put(None)
 
 
@@ -282,16 +283,18 @@ class PcscLink:
         """Unpower the card and let go of it."""
         card, context = self._card, self._context
         self._card = self._context = None
+        last: list[tuple[Any, ...]] = []
+        if card is not None:
+            last.append((scard.SCardDisconnect, card, scard.SCARD_UNPOWER_CARD))
+        if context is not None:
+            last.append((scard.SCardReleaseContext, context))
         if not self._dog.stuck:
-            # Stuck: these would wait for the very call that does not return.
-            # SystemError: pyscard's answer to a handle that died with pcscd.
-            with contextlib.suppress(LinkError, SystemError):
-                if card is not None:
-                    unpower = scard.SCARD_UNPOWER_CARD
-                    self._dog.call(self._timeout_s, scard.SCardDisconnect, card, unpower)
-                if context is not None:
-                    self._dog.call(self._timeout_s, scard.SCardReleaseContext, context)
-        self._dog.close()
+            for function, *arguments in last:
+                # SystemError: pyscard's answer to a handle that died with pcscd.
+                with contextlib.suppress(LinkError, SystemError):
+                    self._dog.call(self._timeout_s, function, *arguments)
+            last = []
+        self._dog.close(*last)
 
     def _note(self, protocol: int) -> None:
         t0 = protocol == scard.SCARD_PROTOCOL_T0
