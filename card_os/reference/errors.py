@@ -10,11 +10,15 @@ class ReferenceCardError(Exception):
 
 
 class CardError(ReferenceCardError):
-    """The card refuses a command: the R-APDU is the status word ``sw`` and no data."""
+    """The card refuses a command: the R-APDU is ``data`` and the status word ``sw``.
 
-    def __init__(self, sw: int, why: str = "") -> None:
+    ``data`` is empty but for a warning under secure messaging (63Cx), where it is the R-MAC.
+    """
+
+    def __init__(self, sw: int, why: str = "", data: bytes = b"") -> None:
         super().__init__(f"{sw:04X} {why}".rstrip())
         self.sw = sw
+        self.data = data
 
 
 class CardFileError(ReferenceCardError):
