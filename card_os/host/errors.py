@@ -7,11 +7,12 @@ No error here repeats a PIN, a transport code or a key.
 
 from __future__ import annotations
 
+from card_os.host.links import HostError
 from wire.env import Environment
 
 
-class CardError(Exception):
-    """Base of every error of ``card_os.host``."""
+class CardError(HostError):
+    """Base of every error of a session; those of the way to the card are ``links.LinkError``."""
 
 
 # --- which card lies on the reader -------------------------------------------------------------
@@ -143,6 +144,10 @@ class PinTriesSpentError(CardRefusedError):
     """6983: no tries are left; a PIN_UNBLOCK or PIN_RESET script is needed."""
 
 
+class KeyBlockedError(CardRefusedError):
+    """6983 or 6300 at the opening of SCP03: the key set takes no more, or not this proof."""
+
+
 class OutOfPlaceError(CardRefusedError):
     """6985: not in this life state, or not now."""
 
@@ -157,6 +162,10 @@ class DataRefusedError(CardRefusedError):
 
 class NoWalletPlaceError(CardRefusedError):
     """6A84: the card already has eight wallets."""
+
+
+class NoSpaceError(CardRefusedError):
+    """6A84 or 6581 of the security domain: no memory or no place."""
 
 
 class ParametersRefusedError(CardRefusedError):
