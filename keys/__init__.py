@@ -1,0 +1,1 @@
+"""Trust: hierarchy, signers, certificates, secure channels, and the key service."""
