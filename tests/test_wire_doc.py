@@ -63,7 +63,7 @@ def classes():
                 yield cls
 
 
-@pytest.mark.parametrize("cls", classes(), ids=lambda c: c.__name__)
+@pytest.mark.parametrize("cls", list(classes()), ids=lambda c: c.__name__)
 def test_document_shows_the_array_as_it_is(cls):
     assert line_of(cls) in DOCUMENT.read_text(encoding="utf-8").splitlines()
 
