@@ -147,7 +147,9 @@ SCRIPT = Command("SCRIPT", Ins.SCRIPT, exactly(STATEMENT_BYTES), _SIGNED)
 VERIFY = Command("VERIFY", Ins.VERIFY, exactly(1), _PIN, p2=PIN_REFERENCE)
 
 CHANGE_PIN = Command("CHANGE PIN", Ins.CHANGE_PIN, exactly(STATEMENT_BYTES), {
-    **_PIN, Sw.PIN_TOO_SIMPLE: e.PinTooSimpleError,
+    **_PIN,
+    Sw.PIN_TOO_SIMPLE: e.PinTooSimpleError,
+    Sw.SEQUENCE_EXHAUSTED: e.SequenceSpentError,
 }, p2=PIN_REFERENCE)  # fmt: skip
 
 ACTIVATE = Command("ACTIVATE", Ins.ACTIVATE, exactly(STATEMENT_BYTES), {
@@ -155,7 +157,9 @@ ACTIVATE = Command("ACTIVATE", Ins.ACTIVATE, exactly(STATEMENT_BYTES), {
     Sw.WRONG_DATA: e.DataRefusedError,
     Sw.VERIFICATION_FAILED: e.WrongPinError,
     Sw.AUTHENTICATION_BLOCKED: e.PinTriesSpentError,
+    Sw.CARD_BLOCKED: e.BlockedError,
     Sw.PIN_TOO_SIMPLE: e.PinTooSimpleError,
+    Sw.SEQUENCE_EXHAUSTED: e.SequenceSpentError,
 })  # fmt: skip
 
 DEBIT = Command("DEBIT", Ins.DEBIT, exactly(RECEIPT_BYTES), {
