@@ -309,9 +309,7 @@ class PurseSession:
         statement = self._statement(command, raw, want)
         s = replace(self._state, pin_set_count=count, pin_tries=PIN_TRIES)
         if command is commands.ACTIVATE:
-            s = replace(s, life=Life.ACTIVE)
-            if detail == PinSetPath.RESET:
-                s = replace(s, flags=s.flags & ~Flag.PIN_RESET_PENDING)
+            s = replace(s, life=Life.ACTIVE, flags=s.flags & ~Flag.PIN_RESET_PENDING)
         self._state = s
         return statement
 
@@ -359,6 +357,7 @@ class PurseSession:
             "basket_version": debit.basket_version, "amount": debit.amount, "counters": counters,
             "terminal_sequence": void.terminal_sequence, "terminal_time_s": void.terminal_time_s,
             "intent_hash": void.intent_hash, "bypass_count": self._state.bypass_count,
+            "verification": Verification.NONE,
         })  # fmt: skip
 
     def confirm(self, sequence: int) -> None:

@@ -36,8 +36,9 @@ _PUT_THREE_KEYS = 0x81  # P2 of PUT KEY: several keys, the first is key 01
 class KeyServiceChannel(Protocol):
     """One SCP03 session as its key holder sees it; every argument and result is APDU bytes.
 
-    The order is: :meth:`initialize_update`, :meth:`external_authenticate`, :meth:`opened`, then
-    :meth:`wrap` and :meth:`unwrap` in turn. What it raises passes through the desk unchanged.
+    The order is: :meth:`initialize_update`, :meth:`external_authenticate`, :meth:`finish`, then
+    :meth:`wrap` (or :meth:`put_key`) and :meth:`unwrap` in turn. What it raises passes through
+    the desk unchanged.
     """
 
     def initialize_update(self) -> bytes:
@@ -48,7 +49,7 @@ class KeyServiceChannel(Protocol):
         """The next C-APDU, once the R-APDU given has proved the card's keys."""
         ...
 
-    def opened(self, response: bytes) -> None:
+    def finish(self, response: bytes) -> None:
         """Take the R-APDU of EXTERNAL AUTHENTICATE; raises unless the card accepted."""
         ...
 
@@ -60,12 +61,11 @@ class KeyServiceChannel(Protocol):
         """The R-APDU in clear, its R-MAC verified."""
         ...
 
-    def put_keys(self) -> bytes:
-        """PUT KEY with this card's new keys, protected; the desk never sees them in clear."""
-        ...
+    def put_key(self) -> bytes:
+        """PUT KEY with this card's new keys, protected; the desk never sees them in clear.
 
-    def keys_put(self, response: bytes) -> bytes:
-        """The R-APDU of PUT KEY in clear, its check values verified when it is a success."""
+        :meth:`unwrap` then verifies the key check values, and the channel ends.
+        """
         ...
 
 
@@ -81,7 +81,7 @@ class NewKeys:
 class LocalChannel:
     """A :class:`KeyServiceChannel` over :class:`keys.scp03.Scp03Host` in this process.
 
-    ``new_keys`` gives the set for :meth:`put_keys`, made for the card that named itself.
+    ``new_keys`` gives the set for :meth:`put_key`, made for the card that named itself.
     Raises ``keys.securechannel.SecureChannelError``.
     """
 
@@ -111,7 +111,7 @@ class LocalChannel:
         self._card = InitializeUpdateAnswer.parse(answer.data)
         return bytes(command)
 
-    def opened(self, response: bytes) -> None:
+    def finish(self, response: bytes) -> None:
         """See :class:`KeyServiceChannel`."""
         self._messaging = self._host.finish(ResponseApdu.parse(response))
 
@@ -121,10 +121,16 @@ class LocalChannel:
 
     def unwrap(self, response: bytes) -> bytes:
         """See :class:`KeyServiceChannel`."""
-        return bytes(self._open().unwrap(ResponseApdu.parse(response)))
+        clear = self._open().unwrap(ResponseApdu.parse(response))
+        expected, self._check_values = self._check_values, b""
+        if expected and clear.sw == Sw.OK:
+            self._open().close()
+            if clear.data != expected:
+                raise SecureChannelError("the card answers other key check values")
+        return bytes(clear)
 
-    def put_keys(self) -> bytes:
-        """See :class:`KeyServiceChannel`. Format: GPC Amd D §7.2, length in clear included."""
+    def put_key(self) -> bytes:
+        """See :class:`KeyServiceChannel`. Per key: 88, length, length in clear, key, 03, KCV."""
         if self._new_keys is None or self._card is None:
             raise OrderError("no new keys for this card")
         new, messaging = self._new_keys(self._card), self._open()
@@ -137,14 +143,6 @@ class LocalChannel:
         self._check_values = bytes([new.kvn]) + b"".join(map(kcv, three))
         command = commands.PUT_KEY.apdu(data, p1=new.replaces, p2=_PUT_THREE_KEYS)
         return bytes(messaging.wrap(command))
-
-    def keys_put(self, response: bytes) -> bytes:
-        """See :class:`KeyServiceChannel`."""
-        clear = ResponseApdu.parse(self.unwrap(response))
-        expected, self._check_values = self._check_values, b""
-        if clear.sw == Sw.OK and clear.data != expected:
-            raise SecureChannelError("the card answers other key check values")
-        return bytes(clear)
 
     def _open(self) -> HostMessaging:
         if self._messaging is None:
@@ -218,7 +216,7 @@ class _Scp03Session:
         second = self._transmit(self._channel.external_authenticate(bytes(first)))
         commands.EXTERNAL_AUTHENTICATE.read(second)
         # 3.
-        self._channel.opened(bytes(second))
+        self._channel.finish(bytes(second))
         self._is_open = True
 
     def _transmit(self, command: bytes) -> ResponseApdu:
@@ -343,16 +341,17 @@ class SecurityDomainSession(_Scp03Session):
         p2 = _RELATED if related else 0
         self._send(commands.DELETE, tlv.encode(0x4F, aid), p2=p2)
 
-    def put_keys(self) -> None:
-        """PUT KEY with the keys the key service has for this card; it checks the answer."""
+    def put_key(self) -> None:
+        """PUT KEY with the keys the key service has for this card; the session ends with it."""
         command = commands.PUT_KEY
         self._check_open(command)
         try:
-            answer = self._transmit(self._channel.put_keys())
-            command.read(ResponseApdu.parse(self._channel.keys_put(bytes(answer))))
+            answer = self._transmit(self._channel.put_key())
+            command.read(ResponseApdu.parse(self._channel.unwrap(bytes(answer))))
         except SecureChannelError as x:
-            self.close()
             raise errors.UnprovenAnswerError(f"{command.name}: {x}") from x
+        finally:
+            self.close()
 
 
 class PurseKeySession(_Scp03Session):

@@ -1,0 +1,91 @@
+"""Where the card of the suite is: each setting gives a link to a card as its maker delivers it.
+
+`reference`: the reference card in this process. `pcscd`: the same behind a private pcscd, with
+T=0. `socket`: any program that speaks length-framed APDUs (card_os/host/socketlink.py), when
+BETANG_CONFORMANCE_SOCKET=host:port (or a path) names it. A further setting is one more line.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from card_os.host.links import InProcessLink
+from card_os.host.pcsc import PcscReader
+from card_os.host.socketlink import SocketLink
+from card_os.icc import T0Face
+from card_os.reference.card import ReferenceCard
+from card_os.reference.packages import PACKAGES
+from card_os.reference.profiles import TransportKeys
+from card_os.reference.vpcd import VpcdSlot
+from demo.pcscd import PcscdWorld, WorldError
+from tests.conformance.world import TRANSPORT, Authorities, Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from card_os.host.links import Link
+
+SOCKET = os.environ.get("BETANG_CONFORMANCE_SOCKET", "")
+SETTINGS = ["reference", "pcscd", *(["socket"] if SOCKET else [])]
+
+
+def _card(protocol: str) -> ReferenceCard:
+    keys = TransportKeys(0x30, TRANSPORT)
+    return ReferenceCard.create(
+        transport_keys=keys, serial=b"\x00\x00\x00\x01", registry=PACKAGES, random=os.urandom,
+        protocol=protocol,
+    )  # fmt: skip
+
+
+def _reference() -> Iterator[Callable[[], Link]]:
+    yield lambda: InProcessLink(_card("t1"))
+
+
+def _pcscd() -> Iterator[Callable[[], Link]]:
+    try:
+        world = PcscdWorld(1).__enter__()
+    except WorldError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"not proved through pcscd: {error}")
+    patch = pytest.MonkeyPatch()
+    slot = VpcdSlot(world.doors[0], known_empty=True)
+    try:
+        for name, value in world.env.items():
+            patch.setenv(name, value)
+        slot.insert(T0Face(_card("t0")))
+        reader = PcscReader(world.readers[0])
+        assert reader.wait_for_card(10)
+        yield reader.connect
+        reader.close()
+    finally:
+        slot.remove()
+        patch.undo()
+        world.__exit__()
+
+
+def _socket() -> Iterator[Callable[[], Link]]:
+    yield lambda: SocketLink(SOCKET)
+
+
+@pytest.fixture(scope="session", params=SETTINGS)
+def card_link(request: pytest.FixtureRequest) -> Iterator[Callable[[], Link]]:
+    """A factory of links; a card may be the same one each time, so the bench installs anew."""
+    yield from {"reference": _reference, "pcscd": _pcscd, "socket": _socket}[request.param]()
+
+
+@pytest.fixture(scope="session")
+def authorities() -> Authorities:
+    """The keys above the card, the same for the whole run."""
+    return Authorities()
+
+
+@pytest.fixture
+def bench(card_link: Callable[[], Link], authorities: Authorities) -> Iterator[Bench]:
+    """A card with nothing installed for sure; use `bench.prepare(...)` or `bench.loaded(...)`."""
+    link = card_link()
+    yield Bench(link, authorities)
+    link.close()
