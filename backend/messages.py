@@ -1,0 +1,71 @@
+"""What a person reads for each error code: Indonesian first, English second."""
+
+from __future__ import annotations
+
+from backend.errors import Code
+
+MESSAGES: dict[Code, tuple[str, str]] = {
+    Code.BACKEND: (
+        "Terjadi kesalahan. Tidak ada yang disimpan. Ulangi, lalu hubungi pengelola.",
+        "Something went wrong. Nothing was kept. Try again, then call the administrator.",
+    ),
+    Code.CONFIG: (
+        "Pengaturan atau folder data tidak dapat dipakai. Tidak ada yang diubah.",
+        "The settings or the data folder cannot be used. Nothing was changed.",
+    ),
+    Code.IMPORT: (
+        "Berkas tidak dapat diimpor. Tidak ada isinya yang disimpan. Perbaiki dan ulangi.",
+        "The file cannot be imported. Nothing of it was kept. Correct it and try again.",
+    ),
+    Code.FUNDS: (
+        "Dana yang cair tidak mencukupi. Tidak ada hak yang diterbitkan.",
+        "The released funds do not suffice. No entitlement was issued.",
+    ),
+    Code.WALLET: (
+        "Dompet sudah memuat empat hak yang masih berlaku. Tunggu salah satu berakhir.",
+        "The wallet holds four live lots already. Wait until one has ended.",
+    ),
+    Code.UNKNOWN: (
+        "Data yang diminta tidak ditemukan. Periksa nomornya.",
+        "What was asked for was not found. Check the number.",
+    ),
+    Code.UPLOAD: (
+        "Unggahan tidak sah atau rusak. Tidak ada yang disimpan. Unggah lagi dari terminal.",
+        "The upload is invalid or damaged. Nothing was kept. Upload again from the terminal.",
+    ),
+    Code.FORK: (
+        "Catatan ini bertentangan dengan yang sudah diterima dari terminal yang sama. "
+        "Temuan dicatat; hentikan terminal dan hubungi pemeriksa.",
+        "These records contradict those already received from the same terminal. A finding was "
+        "recorded; stop the terminal and call the auditor.",
+    ),
+    Code.GAP: (
+        "Catatan sebelumnya belum diterima. Tidak ada yang disimpan. Unggah dari awal yang kurang.",
+        "Earlier records are missing. Nothing was kept. Upload from the first missing one.",
+    ),
+    Code.AUTHORITY: (
+        "Tindakan ini perlu permintaan dan persetujuan dua orang.",
+        "This action needs a request and an approval by two people.",
+    ),
+    Code.SIGNER: (
+        "Layanan kunci menolak atau tidak terjangkau. Pekerjaan dapat diulang dengan aman.",
+        "The key service refused or cannot be reached. The job can be repeated safely.",
+    ),
+    Code.RESERVE: (
+        "Sisa kartu hilang belum boleh dipindahkan: masih ada terminal yang belum sinkron.",
+        "The lost card's residual may not move yet: some terminal has not synced the block.",
+    ),
+    Code.LEDGER: (
+        "Buku besar tidak seimbang. Tidak ada yang disimpan. Hubungi pemeriksa.",
+        "The ledger does not balance. Nothing was kept. Call the auditor.",
+    ),
+    Code.CONFLICT: (
+        "Nomor yang sama sudah ada dengan isi lain. Tidak ada yang diubah.",
+        "The same number exists with other content. Nothing was changed.",
+    ),
+}
+
+
+def text(code: Code, language: str = "id") -> str:
+    """The message of ``code`` in ``id`` or ``en``."""
+    return MESSAGES[code][0 if language == "id" else 1]
