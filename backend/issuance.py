@@ -12,15 +12,25 @@ from hashlib import sha256
 
 from sqlmodel import Session, col, func, select
 
-from backend.errors import ConflictError, invariant
-from backend.models import Card, Certificate, EntitlementRow, Issuance, ScriptRow, Station
+from backend import ledger
+from backend.errors import ConflictError, FundsError, invariant
+from backend.models import (
+    Card,
+    Certificate,
+    DecisionRow,
+    EntitlementRow,
+    Issuance,
+    Row,
+    ScriptRow,
+    Station,
+)
 from keys.issuance import IssuanceItem
 from keys.trust import TrustStore
 from wire import cvc, dates
-from wire.chain import GENESIS, IssuanceEntry, IssuanceKind
+from wire.chain import GENESIS, Citation, IssuanceEntry, IssuanceKind
 from wire.cose import Sign1
-from wire.entitlement import Entitlement, Script
-from wire.objects import Enrolment
+from wire.entitlement import Entitlement
+from wire.objects import DecisionKind, Enrolment
 
 
 def head(session: Session) -> tuple[int, bytes]:
@@ -82,7 +92,7 @@ def _enter(session: Session, trust: TrustStore, entry: IssuanceEntry) -> None:
         case IssuanceKind.TERMINAL_CERTIFICATE:
             _enter_certificate(session, trust, entry.item)
         case IssuanceKind.ENTITLEMENT:
-            _enter_entitlement(session, trust, entry)
+            _enter_entitlement(session, trust, entry, entry.time_s)
         case IssuanceKind.SCRIPT:
             _enter_script(session, trust, entry.item)
         case IssuanceKind.ENROLMENT:
@@ -131,9 +141,21 @@ def _enter_certificate(session: Session, trust: TrustStore, raw: bytes) -> None:
     )  # fmt: skip
 
 
-def _enter_entitlement(session: Session, trust: TrustStore, entry: IssuanceEntry) -> None:
-    e = trust.entitlement(entry.item)
-    cause = entry.cause
+def _enter_entitlement(
+    session: Session, trust: TrustStore, entry: IssuanceEntry, now_s: int
+) -> None:
+    """1. it verifies; 2. its step of L stands on an unused row or decision; 3. row, ledger."""
+    e = trust.entitlement(entry.item)  # 1
+    before = session.exec(
+        select(func.max(EntitlementRow.loaded)).where(
+            EntitlementRow.card_id == e.card_id, EntitlementRow.wallet == e.wallet
+        )
+    ).one()
+    step, cause = e.loaded - (before or 0), entry.cause
+    if (step > 0) != (cause is not None) or step < 0:
+        raise FundsError("L rises exactly when a decree row or decision is cited")
+    if cause is not None:
+        _use_cause(session, e, cause, step)  # 2
     session.add(
         EntitlementRow(
             hash=e.hash, card_id=e.card_id, wallet=e.wallet, sequence=e.sequence,
@@ -142,6 +164,34 @@ def _enter_entitlement(session: Session, trust: TrustStore, entry: IssuanceEntry
             cause_row=cause.row if cause else None, raw=entry.item,
         )
     )  # fmt: skip
+    if step:
+        ledger.post(session, [ledger.issue(e.hash, e.programme, step)], now_s)  # 3
+
+
+def _use_cause(session: Session, e: Entitlement, cause: Citation, step: int) -> None:
+    """Each row and each decision funds at most one step of L (invariant 18)."""
+    if cause.row == 0:
+        decision = session.get(DecisionRow, cause.source)
+        target = decision and (decision.new_card or decision.card_id)
+        if decision is None or target != e.card_id or decision.wallet != e.wallet:
+            raise FundsError("the decision cited is not about this card and wallet")
+        if decision.kind not in {DecisionKind.MOVE, DecisionKind.RETURN}:
+            raise FundsError("the decision cited gives nothing to a card")
+        if decision.used or decision.amount != step:
+            raise FundsError("the decision cited was used, or is for another amount")
+        decision.used = True
+        return
+    row = session.exec(
+        select(Row).where(Row.decree == cause.source, Row.row == cause.row)
+    ).first()
+    card = session.get(Card, e.card_id)
+    if row is None or card is None or row.family != card.family or row.programme != e.programme:
+        raise FundsError("the decree row cited is not this family's and programme's")
+    if row.entitlement is not None or row.amount != step:
+        raise FundsError("the decree row cited was used, or is for another amount")
+    if not row.funded:
+        raise FundsError("no funds were released for the decree row cited")
+    row.entitlement = e.hash
 
 
 def _enter_script(session: Session, trust: TrustStore, raw: bytes) -> None:

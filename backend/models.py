@@ -243,6 +243,7 @@ class Station(SQLModel, table=True):
     enrolment: bytes = blob()
     last: int = big(default=0)
     head: bytes = blob()
+    """Hash of the record at ``last``; of the enrolment when ``last`` is 0."""
     last_time_s: int = big(default=0)
     lost: bytes | None = blob(default=None, nullable=True)
     """Hash of the TERMINAL_LOST that closed it."""

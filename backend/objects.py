@@ -1,0 +1,208 @@
+"""Signed objects: drafts before they are signed, and what each changes when it is.
+
+A draft is committed before the key service is asked, so that an interruption asks again for the
+same bytes: Ed25519 then gives the same object, and the issuance log takes it only once.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sqlmodel import Session, col, select
+
+from backend import ledger
+from backend.errors import ConflictError, UnknownError, invariant
+from backend.models import Card, DecisionRow, Fund, Object, ReceiptRow, Row, Station
+from keys.trust import TrustStore
+from wire import bundle, objects
+from wire.cose import Sign1
+from wire.objects import Decision, DecisionKind, DecreeAnnex, FundRelease, Programme, SignedShape
+
+T = TypeVar("T", bound=SignedShape)
+
+SHAPES: dict[str, type[SignedShape]] = {
+    shape.KIND: shape
+    for shape in (
+        objects.Acknowledgement, objects.Decision, objects.DecreeAnnex, objects.Enrolment,
+        objects.FieldVerification, objects.FundRelease, objects.Hotlist, objects.Order,
+        objects.Parameters, objects.Programme, objects.StockDelivery, objects.TerminalLost,
+        bundle.Bundle,
+    )
+}  # fmt: skip
+
+
+def draft(session: Session, shape: SignedShape, name: str) -> Object:
+    """Keep ``shape`` to be signed under ``name``; the same again is harmless.
+
+    Raises :class:`ConflictError` when the name stands with other content.
+    """
+    payload = bytes(shape)
+    held = session.exec(
+        select(Object).where(Object.kind == shape.KIND, Object.name == name)
+    ).first()
+    if held is not None:
+        if held.payload != payload:
+            raise ConflictError(f"{shape.KIND} {name} exists with other content")
+        return held
+    row = Object(kind=shape.KIND, payload=payload, name=name)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def unsigned(session: Session, kind: str) -> list[Object]:
+    """Drafts of one kind, oldest first."""
+    found = session.exec(
+        select(Object).where(Object.kind == kind, col(Object.raw).is_(None)).order_by(col(Object.id))
+    )
+    return list(found)
+
+
+def complete(session: Session, trust: TrustStore, row_id: int, raw: bytes, now_s: int) -> bytes:
+    """Enter the signed object of a draft and what it changes; its hash."""
+    row = session.get(Object, row_id)
+    if row is None:
+        raise UnknownError("no such draft")
+    shape = trust.verify(SHAPES[row.kind], raw)
+    invariant(bytes(shape) == row.payload, "the signer signed other bytes")
+    if row.raw is not None:
+        return row.hash or b""
+    row.raw, row.hash = raw, Sign1.parse(raw).hash
+    session.add(row)
+    session.flush()
+    _enter(session, shape, row.hash, now_s)
+    return row.hash
+
+
+def keep(session: Session, kind: str, raw: bytes, name: str) -> bytes:
+    """Keep an object signed elsewhere (acknowledgements); its hash."""
+    signed = Sign1.parse(raw)
+    if session.exec(select(Object.id).where(Object.hash == signed.hash)).first() is None:
+        session.add(
+            Object(kind=kind, payload=signed.payload, raw=raw, hash=signed.hash, name=name)
+        )
+        session.flush()
+    return signed.hash
+
+
+def signed_of(session: Session, kind: str) -> list[bytes]:
+    """The signed objects of one kind, oldest first."""
+    rows = session.exec(
+        select(Object.raw).where(Object.kind == kind, col(Object.raw).is_not(None))
+        .order_by(col(Object.id))
+    )  # fmt: skip
+    return [raw for raw in rows if raw is not None]
+
+
+def payloads_of(session: Session, shape: type[T]) -> list[tuple[bytes, T]]:
+    """(hash, payload) of the signed objects of one shape, oldest first."""
+    rows = session.exec(
+        select(Object.hash, Object.payload)
+        .where(Object.kind == shape.KIND, col(Object.raw).is_not(None))
+        .order_by(col(Object.id))
+    )
+    return [(digest or b"", shape.parse(payload)) for digest, payload in rows]
+
+
+def by_hash(session: Session, shape: type[T], digest: bytes) -> T:
+    """The payload of the signed object of this hash; :class:`UnknownError`."""
+    row = session.exec(select(Object).where(Object.hash == digest)).first()
+    if row is None or row.kind != shape.KIND:
+        raise UnknownError(f"no {shape.KIND} {digest.hex()}")
+    return shape.parse(row.payload)
+
+
+def programmes(session: Session) -> dict[int, Programme]:
+    """Code → the newest version of each programme."""
+    newest: dict[int, Programme] = {}
+    for _, programme in payloads_of(session, Programme):
+        held = newest.get(programme.code)
+        if held is None or programme.version > held.version:
+            newest[programme.code] = programme
+    return newest
+
+
+def by_wallet(session: Session) -> dict[int, Programme]:
+    """Wallet → its programme."""
+    return {p.wallet: p for p in programmes(session).values()}
+
+
+# --- what an object changes ----------------------------------------------------------------------
+
+
+def _enter(session: Session, shape: SignedShape, digest: bytes, now_s: int) -> None:
+    match shape:
+        case FundRelease():
+            fund = session.get(Fund, shape.programme) or Fund(programme=shape.programme)
+            fund.released_minor += shape.amount_minor
+            session.add(fund)
+            entry = ledger.fund_release(digest, shape.programme, shape.amount_minor)
+            ledger.post(session, [entry], now_s)
+        case DecreeAnnex():
+            session.add_all(
+                Row(decree=digest, row=r.row, family=r.family, programme=r.programme,
+                    amount=r.amount)
+                for r in shape.rows
+            )  # fmt: skip
+        case Decision():
+            _enter_decision(session, shape, digest, now_s)
+        case objects.Hotlist():
+            _enter_hotlist(session, shape)
+        case objects.TerminalLost():
+            _enter_lost(session, shape, digest, now_s)
+    session.flush()
+
+
+def _enter_decision(session: Session, d: Decision, digest: bytes, now_s: int) -> None:
+    session.add(
+        DecisionRow(hash=digest, kind=int(d.kind), card_id=d.card_id, wallet=d.wallet,
+                    first=d.first, last=d.last, amount=d.amount, new_card=d.new_card)
+    )  # fmt: skip
+    session.flush()
+    if d.kind not in {DecisionKind.MOVE, DecisionKind.RETURN}:
+        return
+    programme = by_wallet(session).get(d.wallet)
+    if programme is None:
+        raise UnknownError(f"no programme has wallet {d.wallet}")
+    if d.kind == DecisionKind.RETURN:
+        held = session.exec(
+            select(ReceiptRow.amount).where(
+                ReceiptRow.card_id == d.card_id, ReceiptRow.wallet == d.wallet,
+                ReceiptRow.sequence >= d.first, ReceiptRow.sequence <= d.last,
+            )
+        )  # fmt: skip
+        if d.amount > sum(held):
+            raise ConflictError("more would be returned than these receipts took")
+    make = ledger.moved if d.kind == DecisionKind.MOVE else ledger.returned
+    ledger.post(session, [make(digest, programme.code, d.amount)], now_s)
+
+
+def _enter_hotlist(session: Session, hotlist: objects.Hotlist) -> None:
+    from pyroaring import BitMap  # noqa: PLC0415 - only here
+
+    serials = BitMap.deserialize(hotlist.serials)
+    for card in session.exec(select(Card).where(Card.blocked_version == 0)):
+        if int.from_bytes(card.card_id[4:], "big") in serials:
+            card.blocked_version = hotlist.version
+            session.add(card)
+
+
+def _enter_lost(session: Session, lost: objects.TerminalLost, digest: bytes, now_s: int) -> None:
+    station = session.get(Station, lost.terminal)
+    if station is None:
+        raise UnknownError("no such terminal")
+    station.lost, station.lost_last = digest, lost.last
+    session.add(station)
+    # What nobody can count any more goes to a loss account (invariant 15).
+    shelf = f"stock/{lost.terminal.hex()}"
+    left = [(good, n) for (account, good), n in ledger.balances(session).items()
+            if account == shelf]  # fmt: skip
+    ledger.post(
+        session,
+        [
+            ledger.stock(ledger.Kind.STOCK_LOSS, digest, good, -n, lost.terminal,
+                         f"stock-loss/{lost.terminal.hex()}")
+            for good, n in left
+        ],
+        now_s,
+    )  # fmt: skip
