@@ -32,7 +32,8 @@ def live_card(session: Session, family: bytes) -> Card | None:
 
 def line_of(session: Session, card_id: bytes) -> list[Card]:
     """The card and all its predecessors, newest first."""
-    found, at = [], session.get(Card, card_id)
+    found: list[Card] = []
+    at = session.get(Card, card_id)
     while at is not None and len(found) < 64:  # nobody loses that many
         found.append(at)
         at = session.get(Card, at.predecessor) if at.predecessor else None

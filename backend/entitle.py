@@ -1,0 +1,202 @@
+"""From funded decree rows and decisions to entitlement bodies (PROTOCOL.md §4.1, §5, §7.18).
+
+Rows are funded in their order, as far as the money released for their programme goes; the first
+that does not fit waits, and with it all behind it, so that nobody is passed over. Every step of
+L cites one row or one decision; a re-issue without a step carries a newer acknowledgement.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, func, select
+
+from backend import cards, objects
+from backend.errors import UnknownError, WalletFullError
+from backend.importing import midnight_s
+from backend.models import Card, DecisionRow, EntitlementRow, Fund, Plan, ReceiptRow, Row
+from keys.service import EntitlementWish
+from wire import dates
+from wire.bundle import Ceiling
+from wire.chain import Citation
+from wire.entitlement import CERTIFICATE_HASH_BYTES, MAX_LOTS, NEVER_S, Entitlement, Lot
+from wire.env import Environment
+from wire.objects import DecisionKind, Programme
+from wire.raw import MAX_LOADED
+
+MAX_WISHES = 20_000
+DAY_S = 86_400
+
+
+def allocate(session: Session) -> int:
+    """Fund decree rows in order, as far as the released money goes; how many more are funded."""
+    made = 0
+    for code, programme in objects.programmes(session).items():
+        fund = session.get(Fund, code)
+        if fund is None:
+            continue
+        price = programme.tariffs[-1].price_minor
+        waiting = session.exec(
+            select(Row).where(Row.programme == code, col(Row.funded).is_(False))
+            .order_by(col(Row.id))
+        )  # fmt: skip
+        for row in waiting:
+            value = row.amount * price
+            if fund.allocated_minor + value > fund.released_minor:
+                break
+            fund.allocated_minor += value
+            row.funded, row.value_minor = True, value
+            session.add(row)
+            made += 1
+        session.add(fund)
+    session.flush()
+    return made
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of L (0 for a re-issue) of one wallet, on what it stands, and when it expires."""
+
+    card: Card
+    programme: Programme
+    amount: int
+    cause: Citation | None
+    expires_s: int
+
+
+def steps(session: Session, now_s: int) -> Iterator[Step]:
+    """What may be issued now: rows, then decisions, then re-issues of other wallets."""
+    programmes = objects.programmes(session)
+    expiries = {code: lot_expiry(session, code, now_s) for code in programmes}
+    touched: set[tuple[bytes, int]] = set()
+    for step in _raising(session, programmes, expiries):
+        touched.add((step.card.card_id, step.programme.wallet))
+        yield step
+    by_wallet = {p.wallet: p for p in programmes.values()}
+    live = select(Card).where(col(Card.scrapped).is_(False), Card.blocked_version == 0)
+    for card in session.exec(live.order_by(col(Card.card_id))):
+        for row in cards.newest_entitlements(session, card.card_id):
+            is_news = row.acknowledged < card.acknowledged
+            if is_news and (card.card_id, row.wallet) not in touched:
+                programme = by_wallet[row.wallet]
+                yield Step(card, programme, 0, None, expiries[programme.code])
+
+
+def _raising(
+    session: Session, programmes: dict[int, Programme], expiries: dict[int, int]
+) -> Iterator[Step]:
+    rows = session.exec(
+        select(Row).where(col(Row.funded).is_(True), col(Row.entitlement).is_(None))
+        .order_by(col(Row.id))
+    )  # fmt: skip
+    for row in rows:
+        card = cards.live_card(session, row.family)
+        if card is not None:
+            cause = Citation(row.decree, row.row)
+            yield Step(card, programmes[row.programme], row.amount, cause,
+                       expiries[row.programme])  # fmt: skip
+    by_wallet = {p.wallet: p for p in programmes.values()}
+    decided = session.exec(
+        select(DecisionRow).where(
+            col(DecisionRow.kind).in_([int(DecisionKind.MOVE), int(DecisionKind.RETURN)]),
+            col(DecisionRow.used).is_(False), DecisionRow.amount > 0,
+        )
+    )  # fmt: skip
+    for decision in decided:
+        card = cards.card(session, decision.new_card or decision.card_id)
+        programme = by_wallet[decision.wallet]
+        yield Step(card, programme, decision.amount, Citation(decision.hash, 0),
+                   expiries[programme.code])  # fmt: skip
+
+
+def lot_expiry(session: Session, code: int, now_s: int) -> int:
+    """When a lot issued now expires: by the programme's current round; never without one."""
+    plan = session.get(Plan, code)
+    if plan is None:
+        raise UnknownError(f"no programme {code}")
+    for window in json.loads(plan.plan)["windows"]:
+        if now_s < midnight_s(window["to"]) + DAY_S:
+            return midnight_s(window["lot_expires_on"])
+    return NEVER_S
+
+
+class Builder:
+    """Makes entitlement bodies; several steps of one wallet follow each other."""
+
+    def __init__(self, session: Session, env: Environment, key_version: int, now_s: int) -> None:
+        self._session, self._env = session, env
+        self._key_version, self._now_s = key_version, now_s
+        self._newest: dict[tuple[bytes, int], Entitlement] = {}
+
+    def wish(self, step: Step) -> EntitlementWish:
+        """The unsigned entitlement of one step; :class:`WalletFullError` for a fifth live lot."""
+        card, wallet = step.card, step.programme.wallet
+        last = self._last(card.card_id, wallet)
+        loaded = (last.loaded if last else 0) + step.amount
+        if loaded > MAX_LOADED:
+            raise WalletFullError("L would leave its range")
+        debited, reversed_ = settled(self._session, card, wallet)
+        expired = last.expired_through(self._now_s) if last else 0
+        body = Entitlement.encode_body(
+            env=self._env, card_id=card.card_id,
+            certificate_hash=card.digest[:CERTIFICATE_HASH_BYTES], wallet=wallet,
+            programme=step.programme.code, sequence=(last.sequence if last else 0) + 1,
+            loaded=loaded, lots=_lots(last, step, loaded, expired), forfeited_through=expired,
+            cap=step.programme.cap, issued=dates.day_of(self._now_s),
+            acknowledged=card.acknowledged, settled_debited=debited,
+            settled_reversed=reversed_, bypass_total=step.programme.bypass_total,
+            key_version=self._key_version,
+        )  # fmt: skip
+        self._newest[card.card_id, wallet] = Entitlement.parse(body + bytes(64))
+        return EntitlementWish(body, step.cause)
+
+    def _last(self, card_id: bytes, wallet: int) -> Entitlement | None:
+        made = self._newest.get((card_id, wallet))
+        if made is not None:
+            return made
+        row = self._session.exec(
+            select(EntitlementRow.raw)
+            .where(EntitlementRow.card_id == card_id, EntitlementRow.wallet == wallet)
+            .order_by(col(EntitlementRow.sequence).desc())
+        ).first()
+        return None if row is None else Entitlement.parse(row)
+
+
+def _lots(
+    last: Entitlement | None, step: Step, loaded: int, forfeited_through: int
+) -> tuple[Lot, ...]:
+    """The lots still live, and the step's; what C has passed is dropped."""
+    lots = [lot for lot in (last.lots if last else ()) if lot.end > forfeited_through]
+    if step.amount:
+        # Expiries never decrease: a late step lives at least as long as what is there.
+        expires_s = max([step.expires_s, *(lot.expires_s for lot in lots)])
+        if lots and lots[-1].expires_s == expires_s:
+            lots.pop()
+        lots.append(Lot(expires_s, loaded))
+    elif not lots and last is not None:
+        lots = [last.lots[-1]]  # L must have an end, expired or not
+    if len(lots) > MAX_LOTS:
+        raise WalletFullError("the wallet would need a fifth live lot")
+    return tuple(lots)
+
+
+def settled(session: Session, card: Card, wallet: int) -> tuple[int, int]:
+    """D and R of the wallet at the card's acknowledged sequence."""
+    row = session.exec(
+        select(ReceiptRow)
+        .where(ReceiptRow.card_id == card.card_id, ReceiptRow.wallet == wallet,
+               ReceiptRow.sequence <= card.acknowledged)
+        .order_by(col(ReceiptRow.sequence).desc())
+    ).first()  # fmt: skip
+    return (0, 0) if row is None else (row.debited, row.reversed)
+
+
+def ceilings(session: Session) -> tuple[Ceiling, ...]:
+    """Per wallet the highest L any card may hold."""
+    rows = session.exec(
+        select(EntitlementRow.wallet, func.max(EntitlementRow.loaded))
+        .group_by(col(EntitlementRow.wallet)).order_by(col(EntitlementRow.wallet))
+    )  # fmt: skip
+    return tuple(Ceiling(wallet, int(highest)) for wallet, highest in rows)

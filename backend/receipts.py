@@ -1,0 +1,261 @@
+"""Receipts and statements: each (card, sequence) settled once, counters only ever grow (§4, §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from sqlmodel import Session, col, func, select
+
+from backend import ledger
+from backend.book import Book
+from backend.findings import Fault
+from backend.models import (
+    Card,
+    DecisionRow,
+    EntitlementRow,
+    Hold,
+    ReceiptRow,
+    StatementRow,
+    WalletState,
+)
+from wire.objects import DecisionKind
+from wire.receipt import Counters, Receipt, ReceiptKind, Statement, StatementKind
+
+DAY_FORMAT = "%Y%m%d"
+
+
+def find(session: Session, card_id: bytes, sequence: int) -> ReceiptRow | None:
+    """The receipt held at this place."""
+    return session.exec(
+        select(ReceiptRow).where(ReceiptRow.card_id == card_id, ReceiptRow.sequence == sequence)
+    ).first()
+
+
+def settle(book: Book, receipt: Receipt) -> ReceiptRow | None:
+    """Enter a proven receipt, once.
+
+    Equal body: it exists. Another body with the same sequence: a clone, a finding (invariant 3),
+    and the one held is not paid automatically; None.
+    """
+    held = find(book.session, receipt.card_id, receipt.sequence)
+    if held is not None and held.hash == receipt.hash:
+        return held
+    name = f"{receipt.card_id.hex()}/{receipt.sequence}"
+    if held is not None:
+        hold(book, held, "clone", receipt.hash)
+        book.fault(Fault(3, f"{name}/{receipt.hash.hex()}", receipt.hash, "issuer",
+                         f"two bodies with one card and sequence: {name}"))  # fmt: skip
+        return None
+    row = _row(book, receipt)
+    book.session.add(row)
+    book.session.flush()
+    _see_counters(book, receipt.card_id, receipt.wallet, receipt.counters, receipt.hash)
+    _book_amount(book, row)
+    _see_card(book, receipt)
+    book.debits |= {(row.card_id, row.sequence), (row.card_id, row.sequence - 1)}
+    _check_rules(book, receipt, name)
+    return row
+
+
+def hold(book: Book, row: ReceiptRow, why: str, evidence: bytes) -> None:
+    """Hold a receipt for a reason outside its own chain."""
+    found = book.session.exec(
+        select(Hold.id).where(Hold.receipt == row.hash, Hold.why == why)
+    ).first()
+    if found is None:
+        book.session.add(Hold(receipt=row.hash, why=why, evidence=evidence))
+        book.session.flush()
+    book.debits.add((row.card_id, row.sequence))
+
+
+def _row(book: Book, receipt: Receipt) -> ReceiptRow:
+    c = receipt.counters
+    return ReceiptRow(
+        hash=receipt.hash, environment=int(book.env), card_id=receipt.card_id,
+        sequence=receipt.sequence, kind=int(receipt.kind), wallet=receipt.wallet,
+        amount=receipt.amount, basket_version=receipt.basket_version, loaded=c.loaded,
+        debited=c.debited, forfeited=c.forfeited, reversed=c.reversed,
+        terminal=receipt.terminal_id, terminal_sequence=receipt.terminal_sequence,
+        terminal_time_s=receipt.terminal_time_s, intent_hash=receipt.intent_hash,
+        raw=receipt.raw, arrived_s=book.now_s,
+        loss=c.consumed > entitled(book.session, receipt.card_id, receipt.wallet),
+    )  # fmt: skip
+
+
+def entitled(session: Session, card_id: bytes, wallet: int) -> int:
+    """The highest L ever issued to this wallet, less what decisions moved away from it."""
+    issued = session.exec(
+        select(func.max(EntitlementRow.loaded)).where(
+            EntitlementRow.card_id == card_id, EntitlementRow.wallet == wallet
+        )
+    ).one()
+    return (issued or 0) - moved_away(session, card_id, wallet)
+
+
+def moved_away(session: Session, card_id: bytes, wallet: int) -> int:
+    """What decisions moved from this wallet to other cards."""
+    total = session.exec(
+        select(func.sum(DecisionRow.amount)).where(
+            DecisionRow.card_id == card_id, DecisionRow.wallet == wallet,
+            DecisionRow.kind == int(DecisionKind.MOVE),
+        )
+    ).one()  # fmt: skip
+    return int(total or 0)
+
+
+def _book_amount(book: Book, row: ReceiptRow) -> None:
+    programme = book.programme(row.wallet)
+    if programme is None:
+        return  # invariant 7 finds it: no entitlement can name this wallet
+    code = programme.code
+    if row.kind == ReceiptKind.DEBIT:
+        make = ledger.loss if row.loss else ledger.debit
+        book.add(make(row.hash, code, row.amount))
+        return
+    debit = find(book.session, row.card_id, row.sequence - 1)
+    if debit is not None and debit.loss:
+        row.loss = True
+        book.add(ledger.loss(row.hash, code, -row.amount))
+    else:
+        book.add(ledger.reversal(row.hash, code, row.amount))
+
+
+def _see_counters(
+    book: Book, card_id: bytes, wallet: int, c: Counters, evidence: bytes
+) -> WalletState:
+    """Raise the wallet's highest counters; a step of F is booked on what showed it."""
+    state = book.session.get(WalletState, (card_id, wallet))
+    if state is None:
+        state = WalletState(card_id=card_id, wallet=wallet)
+    programme = book.programme(wallet)
+    if programme is not None and c.forfeited > state.forfeited:
+        book.add(ledger.forfeit(evidence, programme.code, c.forfeited - state.forfeited))
+    state.loaded = max(state.loaded, c.loaded)
+    state.debited = max(state.debited, c.debited)
+    state.forfeited = max(state.forfeited, c.forfeited)
+    state.reversed = max(state.reversed, c.reversed)
+    book.session.add(state)
+    return state
+
+
+def _see_card(book: Book, item: Receipt | Statement) -> Card | None:
+    card = book.card(item.card_id)
+    if card is not None:
+        card.card_date = max(card.card_date, int(item.card_date.strftime(DAY_FORMAT)))
+        book.session.add(card)
+        book.cards.add(card.card_id)
+    return card
+
+
+def _check_rules(book: Book, receipt: Receipt, name: str) -> None:
+    """What one receipt shows by itself: invariants 7 and 10."""
+    row = book.session.exec(
+        select(EntitlementRow).where(
+            EntitlementRow.card_id == receipt.card_id, EntitlementRow.wallet == receipt.wallet,
+            EntitlementRow.sequence == receipt.entitlement_sequence,
+        )
+    ).first()  # fmt: skip
+    owner = receipt.terminal_id.hex()
+    if row is None or receipt.counters.loaded != row.loaded:
+        book.fault(Fault(7, name, receipt.hash, owner,
+                         "L of the receipt is not that of the entitlement it names"))  # fmt: skip
+    programme = book.programme(receipt.wallet)
+    if programme is None or receipt.kind != ReceiptKind.DEBIT:
+        return
+    if receipt.amount > programme.cap:
+        book.fault(Fault(10, f"{name}/cap", receipt.hash, owner, "above the cap"))
+    t = receipt.terminal_time_s
+    if programme.windows and not any(w.from_s <= t < w.to_s for w in programme.windows):
+        book.fault(Fault(10, f"{name}/window", receipt.hash, owner, "outside every window"))
+    if receipt.bypass_count > programme.bypass_total:
+        book.fault(Fault(10, f"{name}/bypass", receipt.hash, owner, "more bypasses than allowed"))
+
+
+# --- statements ----------------------------------------------------------------------------------
+
+
+def state(book: Book, statement: Statement) -> None:
+    """Enter a proven statement; the same again is harmless."""
+    if book.session.get(StatementRow, statement.hash) is None:
+        book.session.add(
+            StatementRow(hash=statement.hash, card_id=statement.card_id,
+                         kind=int(statement.kind), number=statement.number, raw=statement.raw)
+        )  # fmt: skip
+        book.session.flush()
+    card = _see_card(book, statement)
+    if card is None:
+        return
+    match statement.kind:
+        case StatementKind.LOAD:
+            _see_counters(
+                book, card.card_id, statement.wallet, statement.counters, statement.hash
+            )
+        case StatementKind.ACTIVATION:
+            card.active = True
+        case StatementKind.PIN_SET:
+            card.pin_set_count = max(card.pin_set_count, statement.pin_set_count)
+        case StatementKind.SCRIPT:
+            card.script_count = max(card.script_count, statement.script_count)
+
+
+# --- one card's row of receipts -------------------------------------------------------------------
+
+
+def check_card(book: Book, card_id: bytes) -> None:
+    """1. acknowledge the contiguous prefix; 2. links; 3. steps of the counters."""
+    card = book.card(card_id)
+    if card is None:
+        return
+    rows = book.session.exec(
+        select(ReceiptRow).where(ReceiptRow.card_id == card_id).order_by(col(ReceiptRow.sequence))
+    ).all()
+    card.acknowledged = max(card.acknowledged, prefix(book.session, card_id, rows))  # 1
+    book.session.add(card)
+    links = {0: card.digest} | {r.sequence: r.hash for r in rows}
+    for row in rows:
+        before = links.get(row.sequence - 1)
+        if before is not None and Receipt.parse(row.raw).link != before:  # 2
+            _chain_fault(book, 5, row, "does not link to the receipt before it")
+    _check_steps(book, rows)  # 3
+
+
+def prefix(session: Session, card_id: bytes, rows: Sequence[ReceiptRow]) -> int:
+    """The highest sequence up to which nothing is missing; gaps closed by decision count."""
+    held = {r.sequence for r in rows}
+    closed = session.exec(
+        select(DecisionRow).where(
+            DecisionRow.card_id == card_id, DecisionRow.kind == int(DecisionKind.CLOSE_GAP)
+        )
+    ).all()
+    at = 0
+    while at + 1 in held or any(d.first <= at + 1 <= d.last for d in closed):
+        at += 1
+    return at
+
+
+def _check_steps(book: Book, rows: Sequence[ReceiptRow]) -> None:
+    """D and R step exactly by the amount where nothing is missing between (invariant 6)."""
+    per_wallet: dict[int, list[ReceiptRow]] = {}
+    for row in rows:
+        per_wallet.setdefault(row.wallet, []).append(row)
+    held = {r.sequence for r in rows}
+    for of_wallet in per_wallet.values():
+        first = of_wallet[0]
+        if all(n in held for n in range(1, first.sequence)):
+            _check_step(book, (0, 0), first)
+        for before, after in pairwise(of_wallet):
+            if all(n in held for n in range(before.sequence, after.sequence)):
+                _check_step(book, (before.debited, before.reversed), after)
+
+
+def _check_step(book: Book, before: tuple[int, int], row: ReceiptRow) -> None:
+    is_debit = row.kind == ReceiptKind.DEBIT
+    wanted = (before[0] + row.amount * is_debit, before[1] + row.amount * (not is_debit))
+    if (row.debited, row.reversed) != wanted:
+        _chain_fault(book, 6, row, "D and R do not step by the amount")
+
+
+def _chain_fault(book: Book, invariant: int, row: ReceiptRow, why: str) -> None:
+    name = f"{row.card_id.hex()}/{row.sequence}"
+    book.fault(Fault(invariant, name, row.hash, "issuer", f"{name}: {why}"))
