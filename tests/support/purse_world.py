@@ -31,7 +31,7 @@ from wire.apdu import CommandApdu, ResponseApdu
 from wire.cvc import CaId, CaKind, CardExtension, LinkExtension, Role, TerminalExtension
 from wire.entitlement import NEVER_S, Entitlement, Lot, Script, ScriptAction
 from wire.env import Environment, purse_aid
-from wire.purse import CardState, Debit, InstallParameters, Ins, Read, Void
+from wire.purse import CardState, Debit, Ins, InstallParameters, Life, Read, Void
 from wire.receipt import Interface, Receipt
 
 PREFIX = "purse/"
@@ -61,8 +61,9 @@ def point(scalar: int) -> bytes:
 
 
 def sign(scalar: int, message: bytes) -> bytes:
-    """r ‖ s."""
-    r, s = decode_dss_signature(private_key(scalar).sign(message, ec.ECDSA(hashes.SHA256())))
+    """r ‖ s, the same for the same message (RFC 6979)."""
+    algorithm = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    r, s = decode_dss_signature(private_key(scalar).sign(message, algorithm))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
@@ -246,7 +247,7 @@ class Bench:
     ) -> None:  # fmt: skip
         self.world = world or World()
         self.nvm = nvm or Nvm()
-        self.random = Random(seed).randbytes
+        self.random = Random(seed).randbytes  # noqa: S311 - tests must repeat
         self.interface = interface
         self.applet_class = applet_class
         self.applet = self._make()
@@ -264,9 +265,11 @@ class Bench:
         """The records, read anew."""
         return PurseStore(Persistent(self.nvm, PREFIX))
 
-    def fork(self, applet_class: Callable[..., PurseApplet] | None = None) -> Bench:
-        """An independent copy of the card, freshly selected."""
-        seed = int.from_bytes(self.random(4), "big")
+    def fork(
+        self, applet_class: Callable[..., PurseApplet] | None = None, seed: int | None = None
+    ) -> Bench:
+        """An independent copy of the card, freshly selected; with ``seed`` its randomness too."""
+        seed = int.from_bytes(self.random(4), "big") if seed is None else seed
         chosen = applet_class or self.applet_class
         return Bench(self.world, self.nvm.fork(), seed, chosen, self.interface)
 
@@ -287,9 +290,7 @@ class Bench:
         """One command through the security domain's channel (which wraps it); `Refused`."""
         channel = CardMessaging(SessionKeys(*[bytes(16)] * 4), level, bytes(16))
         try:
-            return self.applet.process(
-                command, CardContext(self.interface, self.random, channel)
-            )
+            return self.applet.process(command, CardContext(self.interface, self.random, channel))
         except CardError as error:
             raise Refused(error.sw) from error
 
@@ -311,8 +312,9 @@ class Bench:
 
     @property
     def channel_public(self) -> bytes:
-        """The card's channel key, as its certificate would say."""
-        return self.store.keys(self.store.card).channel.public
+        """The card's channel key, as its certificate would say; a stranger's before KEYED."""
+        card = self.store.card
+        return point(STRANGER) if card.life < Life.KEYED else self.store.keys(card).channel.public
 
     @property
     def receipt_public(self) -> bytes:
