@@ -1,0 +1,170 @@
+"""Whether a debit is owed to its provider, judged anew whenever something about it is learnt.
+
+payable = proven debits with DELIVERED in their terminal's own chain, not held, not in suspense,
+not named by a proven reversal, plus decisions to pay (PROTOCOL.md §7.13).
+"""
+
+from __future__ import annotations
+
+from sqlmodel import Session, col, func, select
+
+from backend import ledger
+from backend.book import Book
+from backend.findings import Fault
+from backend.models import DecisionRow, Hold, IntentRow, Payable, ReceiptRow, Station, WalletState
+from backend.receipts import find
+from wire.objects import DecisionKind
+from wire.receipt import ReceiptKind
+
+FINAL = {"reversed", "returned", "clone", "written-off"}
+"""Reasons that no decision to pay sets aside."""
+Reasons = dict[str, bytes]
+"""Why a debit is not payable, each with the hash of what says so (or the receipt's own)."""
+
+
+def judge(book: Book, card_id: bytes, sequence: int) -> None:
+    """Post what is now payable, or no longer; keep the reasons on the receipt."""
+    row = find(book.session, card_id, sequence)
+    if row is None or row.kind != ReceiptKind.DEBIT:
+        return
+    programme = book.programme(row.wallet)
+    reasons = why_not(book, row)
+    if programme is None:
+        reasons["no-programme"] = row.hash
+    row.held = ",".join(sorted(reasons))
+    book.session.add(row)
+    owed = book.session.get(Payable, row.hash)
+    is_owed = owed is not None and owed.undone_sequence is None
+    if programme is None or bool(reasons) != is_owed:
+        return
+    minor = row.amount * programme.tariff(row.basket_version).price_minor
+    if reasons:
+        _undo(book, owed, next(iter(reasons.values())))
+    else:
+        book.add(ledger.payable(row.hash, programme.code, programme.provider, minor))
+        _owe(book, owed, Payable(receipt=row.hash, provider=programme.provider,
+                                 programme=programme.code, amount_minor=minor,
+                                 ledger_sequence=_next(book)))  # fmt: skip
+    book.session.flush()
+
+
+def _next(book: Book) -> int:
+    return ledger.head(book.session)[0] + len(book.transfers)
+
+
+def _owe(book: Book, held: Payable | None, new: Payable) -> None:
+    if held is not None and held.undone_settlement is None:
+        # Undone and owed again before the provider gave anything back: what was paid stands.
+        held.undone_sequence = held.undone_evidence = None
+        book.session.add(held)
+        return
+    if held is not None:
+        book.session.delete(held)
+        book.session.flush()
+    book.session.add(new)
+
+
+def _undo(book: Book, owed: Payable | None, evidence: bytes) -> None:
+    if owed is None:
+        return
+    book.add(ledger.unpayable(evidence, owed.programme, owed.provider, owed.amount_minor))
+    if owed.settlement is None:
+        book.session.delete(owed)  # the pair cancels; no settlement ever covers it
+        return
+    owed.undone_sequence, owed.undone_evidence = _next(book), evidence
+    book.session.add(owed)
+
+
+def why_not(book: Book, row: ReceiptRow) -> Reasons:
+    """Every reason for which this debit is not payable now; none when it is."""
+    reasons: Reasons = {}
+    intent = _own_chain(book, row, reasons)
+    if intent is not None:
+        if intent.delivered is None:
+            reasons["not-delivered"] = row.hash
+        _suspense(book.session, intent, reasons)
+        card = book.card(row.card_id)
+        if card and card.blocked_version and intent.hotlist_version >= card.blocked_version:
+            reasons["blocked"] = row.hash
+            book.fault(Fault(12, f"{row.card_id.hex()}/{row.sequence}", row.hash,
+                             row.terminal.hex(), "debit after the hotlist naming the card"))  # fmt: skip
+    if row.loss:
+        reasons["loss"] = row.hash
+    for held in book.session.exec(select(Hold).where(Hold.receipt == row.hash)):
+        reasons[held.why] = held.evidence
+    decided = _decisions(book.session, row)
+    if DecisionKind.PAY in decided:
+        reasons = {why: e for why, e in reasons.items() if why in FINAL}
+    for kind, why in ((DecisionKind.RETURN, "returned"), (DecisionKind.WRITE_OFF, "written-off")):
+        if kind in decided:
+            reasons[why] = decided[kind]
+    _reversed(book.session, row, reasons)
+    return reasons
+
+
+def _own_chain(book: Book, row: ReceiptRow, reasons: Reasons) -> IntentRow | None:
+    """The intent in its terminal's own chain, if that chain proves it."""
+    station = book.session.get(Station, row.terminal)
+    if station is None:
+        reasons["unknown-terminal"] = row.hash
+        book.fault(Fault(19, f"terminal/{row.terminal.hex()}", row.hash, "issuer",
+                         "a receipt names a terminal that was never enrolled"))  # fmt: skip
+        return None
+    if station.lost is not None and row.terminal_sequence > station.lost_last:
+        reasons["terminal-lost"] = station.lost
+        return None
+    intent = book.session.get(IntentRow, (row.terminal, row.terminal_sequence))
+    if intent is not None and intent.hash == row.intent_hash:
+        return intent
+    if station.last >= row.terminal_sequence:
+        reasons["no-intent"] = row.hash
+        book.fault(Fault(2, f"intent/{row.hash.hex()}", row.hash, row.terminal.hex(),
+                         "the terminal's chain has no such intent"))  # fmt: skip
+    else:
+        reasons["awaiting-log"] = row.hash
+    return None
+
+
+def _suspense(session: Session, intent: IntentRow, reasons: Reasons) -> None:
+    """While a void is open nothing of its debit moves (PROTOCOL.md §6)."""
+    voids = session.exec(
+        select(IntentRow).where(
+            IntentRow.station == intent.station, IntentRow.void_of == intent.sequence
+        )
+    )
+    for void in voids:
+        is_open = void.receipt is None and not void.aborted
+        goods_lie_there = void.aborted and void.on_counter and void.given_back is None
+        if is_open or goods_lie_there:
+            reasons["suspense"] = void.hash
+
+
+def _decisions(session: Session, row: ReceiptRow) -> dict[DecisionKind, bytes]:
+    found = session.exec(
+        select(DecisionRow).where(
+            DecisionRow.card_id == row.card_id, DecisionRow.wallet == row.wallet,
+            DecisionRow.first <= row.sequence, DecisionRow.last >= row.sequence,
+        )
+    )  # fmt: skip
+    return {DecisionKind(d.kind): d.hash for d in found}
+
+
+def _reversed(session: Session, row: ReceiptRow, reasons: Reasons) -> None:
+    after = find(session, row.card_id, row.sequence + 1)
+    if after is not None:
+        same = (after.kind, after.wallet, after.amount) == (
+            ReceiptKind.REVERSAL, row.wallet, row.amount,
+        )  # fmt: skip
+        if same:
+            reasons["reversed"] = after.hash
+        return
+    # A single missing receipt in which R steps is the reversal of the one before it (§7.4).
+    state = session.get(WalletState, (row.card_id, row.wallet))
+    known = session.exec(
+        select(func.sum(ReceiptRow.amount)).where(
+            ReceiptRow.card_id == row.card_id, ReceiptRow.wallet == row.wallet,
+            col(ReceiptRow.kind) == int(ReceiptKind.REVERSAL),
+        )
+    ).one()  # fmt: skip
+    if state is not None and state.reversed - int(known or 0) >= row.amount:
+        reasons["unseen-reversal"] = row.hash
