@@ -17,7 +17,7 @@ from backend import issuance, objects, receipts, verify
 from backend.book import Book
 from backend.errors import ForkError, UnknownError, UploadGapError, UploadRefusedError
 from backend.findings import Fault
-from backend.models import Card, RecordRow, Station, Upload
+from backend.models import Card, ReceiptRow, RecordRow, Station, Upload
 from backend.payable import judge
 from backend.records import Reader
 from backend.verify import Bad, CardItem
@@ -102,6 +102,7 @@ def apply(
     station.last, station.head = head.last, head.head
     station.last_time_s = max(station.last_time_s, new[-1].time_s)
     session.add(station)
+    _judge_waiting(book, head.station, head.last)
     conclude(book)  # 4, 5, 6
     answer = acknowledge(session, trust, ack, head.station, head.last, head.head, now_s)  # 7
     session.add(
@@ -110,6 +111,17 @@ def apply(
     )  # fmt: skip
     session.flush()
     return answer
+
+
+def _judge_waiting(book: Book, station: bytes, last: int) -> None:
+    """Receipts of this terminal that others carried home before its own log came."""
+    rows = book.session.exec(
+        select(ReceiptRow).where(
+            ReceiptRow.terminal == station, ReceiptRow.terminal_sequence <= last,
+            col(ReceiptRow.held).contains("awaiting-log"),
+        )
+    )  # fmt: skip
+    book.debits |= {(r.card_id, r.sequence) for r in rows}
 
 
 def conclude(book: Book) -> None:

@@ -39,7 +39,7 @@ def judge(book: Book, card_id: bytes, sequence: int) -> None:
         return
     minor = row.amount * programme.tariff(row.basket_version).price_minor
     if reasons:
-        _undo(book, owed, next(iter(reasons.values())))
+        _undo(book, owed, reasons.get("reversed") or next(iter(reasons.values())))
     else:
         book.add(ledger.payable(row.hash, programme.code, programme.provider, minor))
         _owe(book, owed, Payable(receipt=row.hash, provider=programme.provider,

@@ -13,7 +13,7 @@ from backend.book import Book
 from backend.errors import UnknownError
 from backend.findings import Fault
 from backend.ledger import Kind
-from backend.models import EntitlementRow, IntentRow, Object, ReceiptRow, ScriptRow, Station
+from backend.models import EntitlementRow, IntentRow, Object, ScriptRow, Station
 from backend.verify import Bad, CardItem
 from wire import cbor, log
 from wire.log import Record, RecordType, StockMove
@@ -70,7 +70,6 @@ class Reader:
             hotlist_version=max(body.hotlist_version, self.station.hotlist_version),
         )  # fmt: skip
         self.book.session.add(intent)
-        self._waiting(record)
         self.judge(intent)
 
     def on_void(self, record: Record, body: log.VoidIntent) -> None:
@@ -87,16 +86,6 @@ class Reader:
         )  # fmt: skip
         self.book.session.add(void)
         self.judge(void)
-
-    def _waiting(self, record: Record) -> None:
-        """Receipts of this intent that other terminals carried home before its own log came."""
-        rows = self.book.session.exec(
-            select(ReceiptRow).where(
-                ReceiptRow.terminal == self.station.station,
-                ReceiptRow.terminal_sequence == record.sequence,
-            )
-        )
-        self.book.debits |= {(r.card_id, r.sequence) for r in rows}
 
     def on_receipt(self, record: Record, body: log.Receipted) -> None:
         """RECEIPT: the card's receipt of an intent or void of this log (invariant 8)."""

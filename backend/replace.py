@@ -1,0 +1,170 @@
+"""A lost card: blocked, its residual reserved, then moved by decision (PROTOCOL.md §6)."""
+
+from __future__ import annotations
+
+from pyroaring import BitMap
+from sqlmodel import Session, col, func, select
+
+from backend import cards, objects
+from backend.errors import ReserveError, UnknownError
+from backend.models import (
+    Card,
+    Certificate,
+    EntitlementRow,
+    IntentRow,
+    ReceiptRow,
+    ScriptRow,
+    Station,
+    WalletState,
+)
+from backend.receipts import moved_away
+from wire import cbor, dates
+from wire.cvc import Role
+from wire.entitlement import Script, ScriptAction
+from wire.env import Environment
+from wire.objects import Decision, DecisionKind, Hotlist
+from wire.receipt import ReceiptKind
+
+
+def newest_hotlist(session: Session) -> Hotlist | None:
+    """The signed hotlist of the highest version."""
+    found = [h for _, h in objects.payloads_of(session, Hotlist)]
+    return max(found, key=lambda h: h.version, default=None)
+
+
+def draft_hotlist(session: Session, block: set[bytes], now_s: int) -> Hotlist:
+    """The next hotlist with these cards too; the same set again drafts nothing new."""
+    last = newest_hotlist(session)
+    serials = BitMap.deserialize(last.serials) if last else BitMap()
+    wanted = serials | BitMap(int.from_bytes(c[4:], "big") for c in block)
+    for card_id in block:
+        cards.card(session, card_id)
+    if last is not None and wanted == serials:
+        return last
+    version = (last.version if last else 0) + 1
+    waiting = objects.unsigned(session, Hotlist.KIND)
+    version = max([version, *(Hotlist.parse(w.payload).version + 1 for w in waiting)])
+    for held in waiting:  # never signed: the new one says all of it
+        wanted |= BitMap.deserialize(Hotlist.parse(held.payload).serials)
+        session.delete(held)
+    hotlist = Hotlist(version, now_s, wanted.serialize())
+    objects.draft(session, hotlist, str(version))
+    return hotlist
+
+
+def script_body(
+    session: Session, env: Environment, card_id: bytes, action: ScriptAction, *, officer: int,
+    key_version: int, now_s: int,
+) -> bytes:  # fmt: skip
+    """The unsigned next script of a card; a BLOCK that is already there is not repeated."""
+    last = session.exec(
+        select(func.max(ScriptRow.number)).where(ScriptRow.card_id == card_id)
+    ).one()
+    return Script.encode_body(
+        env=env, card_id=card_id, number=(last or 0) + 1, action=action, officer=officer,
+        issued=dates.day_of(now_s), key_version=key_version,
+    )  # fmt: skip
+
+
+def newest_action(session: Session, card_id: bytes) -> ScriptAction | None:
+    """The newest BLOCK or UNBLOCK issued to a card."""
+    found = session.exec(
+        select(ScriptRow.action).where(
+            ScriptRow.card_id == card_id,
+            col(ScriptRow.action).in_([int(ScriptAction.BLOCK), int(ScriptAction.UNBLOCK)]),
+        ).order_by(col(ScriptRow.number).desc())
+    ).first()  # fmt: skip
+    return None if found is None else ScriptAction(found)
+
+
+def exposure(session: Session, card_id: bytes, wallet: int) -> int:
+    """L issued − settled (D − R) − F, less what was moved: the whole residual of the wallet.
+
+    What the card has not taken yet is part of it; recorded losses do not lessen it.
+    """
+    issued = session.exec(
+        select(func.max(EntitlementRow.loaded)).where(
+            EntitlementRow.card_id == card_id, EntitlementRow.wallet == wallet
+        )
+    ).one()
+    state = session.get(WalletState, (card_id, wallet))
+    consumed = state.debited - state.reversed + state.forfeited if state else 0
+    return (issued or 0) - consumed + losses(session, card_id, wallet) - moved_away(
+        session, card_id, wallet
+    )
+
+
+def losses(session: Session, card_id: bytes, wallet: int) -> int:
+    """Net amount of this wallet's debits that are recorded losses."""
+    rows = session.exec(
+        select(ReceiptRow).where(
+            ReceiptRow.card_id == card_id, ReceiptRow.wallet == wallet,
+            col(ReceiptRow.loss).is_(True),
+        )
+    )  # fmt: skip
+    return sum(r.amount if r.kind == ReceiptKind.DEBIT else -r.amount for r in rows)
+
+
+def reserve_open(session: Session, card: Card) -> list[bytes]:
+    """Stations that may still take the card's money: no SYNC of the block, not closed.
+
+    Every station with a terminal or supervisor certificate whose end the card's own date, as far
+    as it is known, has not passed; and every one whose newest SYNC lists an intent of this card.
+    """
+    if card.blocked_version == 0:
+        return [s.station for s in session.exec(select(Station))]
+    text = str(card.card_date)
+    from_s = dates.start_of_day_s(dates.date_from_bcd(bytes.fromhex(text)))
+    acceptable = set(
+        session.exec(
+            select(Certificate.station).where(
+                col(Certificate.role).in_([int(Role.TERMINAL), int(Role.SUPERVISOR)]),
+                Certificate.expires >= from_s,
+            )
+        )
+    )
+    open_: list[bytes] = []
+    for station in session.exec(select(Station)):
+        if station.lost is not None:
+            continue
+        unsynced = station.hotlist_version < card.blocked_version
+        if (station.station in acceptable and unsynced) or _pending(session, station, card):
+            open_.append(station.station)
+    return open_
+
+
+def _pending(session: Session, station: Station, card: Card) -> bool:
+    listed = cbor.decode(station.pending) if station.pending else []
+    for sequence in listed if isinstance(listed, list) else []:
+        intent = session.get(IntentRow, (station.station, sequence))
+        if intent is not None and intent.card_id == card.card_id:
+            return True
+    return False
+
+
+def draft_move(
+    session: Session, card_id: bytes, new_card: bytes, wallet: int, *, number: str, reason: str,
+    now_s: int, amount: int | None = None,
+) -> Decision:  # fmt: skip
+    """Draft the decision that moves a lost card's residual (all of it by default).
+
+    Before every live terminal has synced the block only the programme's provisional amount may
+    move. Raises :class:`ReserveError`, :class:`UnknownError`.
+    """
+    card, target = cards.card(session, card_id), cards.card(session, new_card)
+    if card.family != target.family or card_id == new_card:
+        raise UnknownError("the new card is not a replacement of the lost one")
+    whole = exposure(session, card_id, wallet)
+    wanted = whole if amount is None else amount
+    if not 0 < wanted <= whole:
+        raise ReserveError(f"the residual is {whole}, asked for {wanted}")
+    if reserve_open(session, card):
+        programme = objects.by_wallet(session).get(wallet)
+        allowed = programme.provisional if programme else 0
+        if moved_away(session, card_id, wallet) + wanted > allowed:
+            raise ReserveError("some terminal has neither synced the block nor been closed")
+    decision = Decision(
+        number, DecisionKind.MOVE, card_id, wallet, 0, 0, wanted, new_card, reason, now_s
+    )
+    objects.draft(session, decision, number)
+    return decision
