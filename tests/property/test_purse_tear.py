@@ -458,9 +458,9 @@ def test_no_command_exceeds_the_transaction_limit(monkeypatch: pytest.MonkeyPatc
         commit(self, changes)
 
     monkeypatch.setattr(Nvm, "_commit", measured)
-    for make in (lambda: stage("KEYED"), lambda: stage("INERT"), _paid, _second_link):
+    for name in ("KEYED", "INERT", "paid", "second link"):
         for prepare in COMMANDS.values():
-            ready = _prepared(make(), prepare)
+            ready = _prepared(STATES[name](), prepare)
             if ready is not None:
                 _run(ready[1])
     assert 0 < max(sizes) <= 384
