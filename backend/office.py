@@ -33,13 +33,14 @@ from backend import (
 )
 from backend.clock import Clock
 from backend.db import Database
-from backend.errors import ForkError, SignerError, UnknownError
+from backend.errors import ForkError, SignerError, UnknownError, WalletFullError
 from backend.importgate import ImportResult
 from backend.models import Certificate, Station
 from backend.signing import Authority, KeyVerbs
 from keys.enrol import OfficerRequest, Provision, StationRequest
 from keys.errors import KeysError
 from keys.issuance import IssuanceItem
+from keys.service import EntitlementWish
 from keys.signer import Signer
 from keys.trust import TrustStore
 from wire.bundle import Bundle, pack
@@ -192,7 +193,7 @@ class Office:
         """
         with self.db.write() as session:
             entitle.allocate(session)
-        made, refused = 0, []
+        made = 0
         wishes, refused = self._wishes(only)
         for at in range(0, len(wishes), BATCH):
             part = wishes[at : at + BATCH]
@@ -203,8 +204,9 @@ class Office:
         self.publish()
         return made, refused
 
-    def _wishes(self, only: bytes | None) -> tuple[list[Any], list[str]]:
-        wishes, refused = [], []
+    def _wishes(self, only: bytes | None) -> tuple[list[EntitlementWish], list[str]]:
+        wishes: list[EntitlementWish] = []
+        refused: list[str] = []
         with self.db.read() as session:
             version = self.trust.newest(KeyRole.ISSUER).version
             builder = entitle.Builder(session, self.trust.env, version, self.clock())
@@ -213,7 +215,7 @@ class Office:
                     continue
                 try:
                     wishes.append(builder.wish(step))
-                except (entitle.WalletFullError, FormatError) as e:
+                except (WalletFullError, FormatError) as e:
                     refused.append(f"{step.card.card_id.hex()}/{step.programme.wallet}: {e}")
         return wishes, refused
 

@@ -10,8 +10,6 @@ import backend.models  # noqa: F401 - fills SQLModel.metadata
 connection = context.config.attributes.get("connection")
 if connection is None:
     raise SystemExit("run migrations through betang-backend (or backend.db.migrate)")
-context.configure(
-    connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True
-)
+context.configure(connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

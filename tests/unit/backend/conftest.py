@@ -1,0 +1,47 @@
+"""Worlds on SQLite, and on PostgreSQL when BETANG_TEST_POSTGRES names one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlmodel import SQLModel
+
+from tests.support.backend_world import BackendWorld, make
+
+POSTGRES = os.environ.get("BETANG_TEST_POSTGRES", "")
+STORES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
+
+
+@pytest.fixture(params=STORES)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BackendWorld]:
+    if request.param == "sqlite":
+        made = make(tmp_path)
+        yield made
+        made.office.db.engine.dispose()
+        return
+    name = f"t{os.getpid()}_{abs(hash(tmp_path)) % 10**9}"
+    admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with admin.connect() as c:
+        c.execute(text(f'CREATE DATABASE "{name}"'))
+    url = POSTGRES.replace("/betang?", f"/{name}?")
+    made = make(tmp_path, url)
+    yield made
+    made.office.db.engine.dispose()
+    with admin.connect() as c:
+        c.execute(text(f'DROP DATABASE "{name}"'))
+    admin.dispose()
+
+
+@pytest.fixture
+def ready(world: BackendWorld) -> BackendWorld:
+    """With the demo's data imported and a desk enrolled."""
+    world.import_all()
+    world.desk()
+    return world
+
+
+__all__ = ["SQLModel"]
