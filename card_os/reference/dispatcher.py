@@ -65,7 +65,7 @@ class Dispatcher:
         except FormatError:
             return bytes(ResponseApdu(b"", SW_LENGTH))
         except CardError as error:
-            return bytes(ResponseApdu(b"", error.sw))
+            return bytes(ResponseApdu(error.data, error.sw))
 
     def _answer(self, command: CommandApdu) -> ResponseApdu:
         head = (command.cla, command.ins)
