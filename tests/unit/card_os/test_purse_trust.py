@@ -10,7 +10,7 @@ from card_os.reference.applets import CardServices
 from card_os.reference.errors import CardError
 from card_os.reference.memory import Nvm, Persistent
 from card_os.reference.purse import PurseApplet
-from card_os.reference.purse_store import Secrets
+from card_os.reference.purse_store import Secrets, TrustSlot
 from keys.scp11 import Scp11aHost, SoftwareEcdhKey
 from tests.support.purse_world import (
     BIRTH,
@@ -214,6 +214,15 @@ def test_the_cache_spares_the_signature_and_nothing_else() -> None:
     # the date rule holds for a cached one
     bench.load(sequence=2, issued=END + DAY)
     assert bench.pso(certificate) == 0x940B
+
+
+def test_a_cached_certificate_is_not_verified_again() -> None:
+    bench = stage()
+    certificate = bench.world.terminal_certificate()
+    bench.begin(certificate).state()
+    bench.store.put_trust(T_CA, 0, TrustSlot(1, point(STRANGER)))  # no signature verifies now
+    assert bench.pso(certificate) == 0x9000
+    assert bench.pso(bench.world.terminal_certificate(serial=8)) == 0x6982
 
 
 def test_a_cached_certificate_needs_its_slot() -> None:
