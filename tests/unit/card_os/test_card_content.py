@@ -255,5 +255,7 @@ def test_leftovers_of_a_torn_installation_are_swept(card: ReferenceCard) -> None
         host.send("80E60C00", install_data())
     card.power_on()
     assert card.nvm.keys("applet/") != []
+    card.nvm.put("applet/1/n", b"\x09")  # as an applet that had written more by then
     install(Host(card))
     assert card.nvm.keys("applet/") == ["applet/1/n"]
+    assert card.nvm.get("applet/1/n") == b"\x00"
