@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 from sqlmodel import Session, col, select
 
@@ -48,6 +49,7 @@ def plan_orders(session: Session, desk: bytes, now_s: int) -> int:
     open_families |= {Order.parse(d.payload).family for d in drafts}
     made = 0
     seen: set[bytes] = set()
+    earlier = Counter(order.family for _, order in objects.payloads_of(session, Order))
     for row in session.exec(select(Row).order_by(col(Row.id))):
         if row.family in seen or row.family in open_families:
             continue
@@ -56,24 +58,27 @@ def plan_orders(session: Session, desk: bytes, now_s: int) -> int:
             continue
         rows = session.exec(select(Row).where(Row.family == row.family)).all()
         wallets = tuple(sorted({programmes[r.programme].wallet for r in rows}))
-        _draft_order(session, row, wallets, desk, now_s)
+        _draft_order(session, row, wallets, desk, earlier[row.family], now_s)
         made += 1
     return made
 
 
 def _draft_order(
-    session: Session, row: Row, wallets: tuple[int, ...], desk: bytes, now_s: int
-) -> None:
+    session: Session, row: Row, wallets: tuple[int, ...], desk: bytes, earlier: int,
+    now_s: int,
+) -> None:  # fmt: skip
     before = session.exec(
         select(Card).where(Card.family == row.family, col(Card.scrapped).is_(False))
         .order_by(col(Card.card_id).desc())
     ).first()  # fmt: skip
+    predecessor = before.card_id if before else None
     number_of = hashlib.sha256(
-        row.family + row.decree + row.row.to_bytes(4, "big") + now_s.to_bytes(5, "big")
-    )
+        row.family + row.decree + row.row.to_bytes(4, "big") + earlier.to_bytes(4, "big")
+        + (predecessor or b"")
+    )  # fmt: skip
     order = Order(
         number_of.digest()[:16], row.family, row.decree, row.row,
-        before.card_id if before else None, wallets, desk, now_s + ORDER_LIFE_S,
+        predecessor, wallets, desk, now_s + ORDER_LIFE_S,
     )  # fmt: skip
     objects.draft(session, order, order.number.hex())
 

@@ -6,10 +6,13 @@ real keys, and lie when a test tells them to.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 from backend.db import Database, connect
@@ -89,9 +92,9 @@ class BackendWorld:
     random: Callable[[int], bytes]
     serial: int = 0
 
-    def import_all(self, seed: int = 62) -> None:
-        """The demo's data, all of it."""
-        files = dataset.make(seed, TODAY)
+    def import_all(self, seed: int = 62, rows: int | None = None) -> None:
+        """The demo's data, all of it or the first ``rows`` of its decree."""
+        files = _files(seed, rows)
         o = self.office
         o.import_households(files["dtsen.csv"])
         o.import_programmes(files["programmes.json"])
@@ -150,6 +153,23 @@ class BackendWorld:
     def load(self, card: SoftCard) -> None:
         for raw in self.office.entitlements_of(card.card_id):
             card.load(Entitlement.parse(raw))
+
+
+@lru_cache
+def _files(seed: int, rows: int | None) -> dict[str, bytes]:
+    files = dataset.make(seed, TODAY)
+    if rows is None:
+        return files
+    decree = json.loads(files["sk.json"])
+    kept = decree["rows"] = decree["rows"][:rows]
+    canonical = json.dumps(kept, separators=(",", ":"), sort_keys=True).encode()
+    decree["annex_sha256"] = hashlib.sha256(canonical).hexdigest()
+    cited = {r["no_kk"].encode() for r in kept}
+    for name in ("dtsen.csv", "verifikasi.csv"):
+        header, *lines = files[name].splitlines(keepends=True)
+        wanted = [x for x in lines if x.split(b",")[0] in cited]
+        files[name] = b"".join([header, *wanted])
+    return files | {"sk.json": json.dumps(decree).encode()}
 
 
 def make(folder: Path, url: str | None = None, seed: int = 1) -> BackendWorld:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlmodel import SQLModel
 
 from tests.support.backend_world import BackendWorld, make
 
@@ -38,10 +37,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BackendWor
 
 @pytest.fixture
 def ready(world: BackendWorld) -> BackendWorld:
-    """With the demo's data imported and a desk enrolled."""
-    world.import_all()
+    """With some of the demo's data imported and a desk enrolled."""
+    world.import_all(rows=12)
     world.desk()
     return world
 
-
-__all__ = ["SQLModel"]

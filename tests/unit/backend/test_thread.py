@@ -9,7 +9,10 @@ from wire.cbor import decode_sequence
 from wire.chain import IssuanceEntry, LedgerEntry, check_entries
 
 
-def test_from_import_to_export(ready: BackendWorld, tmp_path: Path) -> None:
+def test_from_import_to_export(world: BackendWorld, tmp_path: Path) -> None:
+    world.import_all()
+    world.desk()
+    ready = world
     cards = ready.cards(6)
     with_food = [c for c in cards if FOOD in c.wallets]
     assert with_food
