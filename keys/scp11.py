@@ -160,9 +160,8 @@ class Scp11aHost:
             peer, receipt = tlv.parse_sequence(response.data, (TAG_EPHEMERAL_KEY, TAG_RECEIPT))
         except FormatError as e:
             raise ParameterError(f"MUTUAL AUTHENTICATE answer: {e}") from e
-        _point(peer)
         keys, expected = _derive(
-            ephemeral.ecdh(peer),
+            ephemeral.ecdh(peer),  # validates the point
             self._static.ecdh(self._card_public),
             sent,
             tlv.encode(TAG_EPHEMERAL_KEY, peer),
@@ -192,8 +191,7 @@ def open_card_session(
         (peer,) = tlv.parse_sequence(command.data[prefix:], (TAG_EPHEMERAL_KEY,))
     except FormatError as e:
         raise ParameterError(f"MUTUAL AUTHENTICATE: {e}") from e
-    _point(peer)
-    _point(oce_public)
+    _point(oce_public)  # the static key may live on a token that trusts its caller
     ephemeral = SoftwareEcdhKey.generate(random)
     key = tlv.encode(TAG_EPHEMERAL_KEY, ephemeral.public)
     keys, receipt = _derive(ephemeral.ecdh(peer), static.ecdh(oce_public), command.data, key)

@@ -6,7 +6,7 @@ from pathlib import Path
 import cryptography_vectors
 import pytest
 
-from keys.kdf import StaticKeys, cmac, diversify, kbkdf_counter, kcv
+from keys.kdf import StaticKeys, aes_block, cmac, diversify, kbkdf_counter, kcv
 
 VECTORS = Path(cryptography_vectors.__file__).parent
 FIELD = re.compile(r"^\s*\[?(\w+)\s*=\s*([^\]\s]*)\]?\s*$")
@@ -88,6 +88,12 @@ def test_bad_keys_are_refused():
         diversify(bytes(15), bytes(10))
     with pytest.raises(ValueError, match="10 bytes"):
         diversify(bytes(16), bytes(9))
+
+
+@pytest.mark.parametrize("length", [0, 15, 32])
+def test_one_block_is_one_block(length):
+    with pytest.raises(ValueError, match="one AES block"):
+        aes_block(bytes(16), bytes(length))
 
 
 def test_secrets_do_not_print():

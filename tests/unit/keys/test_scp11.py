@@ -235,6 +235,14 @@ def test_keys_may_live_elsewhere_on_either_end():
     assert (token.asked, chip.asked) == ([SD.public], [OCE.public])
 
 
+@bad_points
+def test_bad_static_point_never_meets_a_token(point):
+    chip = _Token(bytes(32))
+    with pytest.raises(InvalidPointError):
+        open_card_session(_host().command(), chip, point, stream(14))
+    assert chip.asked == []
+
+
 @pytest.mark.parametrize("secret", [b"", bytes(31), bytes(33), bytes(65)])
 def test_secret_of_wrong_length_is_refused(secret):
     host = Scp11aHost(_Token(secret), SD.public, stream(13))

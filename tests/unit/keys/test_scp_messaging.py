@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keys.kdf import cmac
 from keys.securechannel import (
     MAX_PLAIN_BYTES,
     CardMessaging,
@@ -106,10 +107,10 @@ def test_changed_command_is_refused_at_every_level(level):
 @pytest.mark.parametrize("level", R_MAC_LEVELS)
 @pytest.mark.parametrize("sw", [0x9000, 0x6283, 0x63C2])
 def test_success_without_r_mac_is_refused(level, sw):
-    for data in (b"", b"x", bytes(8), bytes(16)):
+    for data, why in ((b"", "without"), (b"x", "without"), (bytes(8), "is wrong")):
         host, card = scp03_pair(level=level)
         card.unwrap(host.wrap(COMMAND))
-        with pytest.raises(ResponseMacError):
+        with pytest.raises(ResponseMacError, match=why):
             host.unwrap(ResponseApdu(data, sw))
         assert not host.is_open
 
@@ -264,6 +265,16 @@ def _raw_pair():
     ends = [c(keys, SecurityLevel.C_MAC_R_MAC, bytes(16)) for c in (HostMessaging, CardMessaging)]
     full = [c(keys, SecurityLevel.FULL, bytes(16)) for c in (HostMessaging, CardMessaging)]
     return *ends, *full
+
+
+@pytest.mark.parametrize("cla", [0x80, 0x00, 0x85, 0x8C, 0x94, 0xC4])
+def test_right_mac_under_a_foreign_class_is_refused(cla):
+    keys = SessionKeys(bytes(16), b"m" * 16, b"r" * 16, b"d" * 16)
+    card = CardMessaging(keys, SecurityLevel.C_MAC, bytes(16))
+    mac = cmac(keys.mac, bytes(16) + bytes([cla, 1, 0, 0, 8]))[:8]
+    with pytest.raises(CommandMacError, match="not protected"):
+        card.unwrap(CommandApdu(cla, 1, 0, 0, mac))
+    assert not card.is_open
 
 
 @pytest.mark.parametrize("data", [bytes(15), bytes(16)])
