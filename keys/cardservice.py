@@ -9,11 +9,13 @@ from keys import ca
 from keys.cardsession import CardSession, Vault
 from keys.errors import (
     BusyError,
+    ChannelError,
     OrderRefusedError,
     SessionRefusedError,
     StockError,
 )
 from keys.issuance import IssuanceAppender, IssuanceItem
+from keys.securechannel import SecureChannelError
 from keys.servicecore import Keys, Made, Quotas, ServiceCore
 from keys.state import Chip, State
 from keys.trust import TrustStore
@@ -120,24 +122,16 @@ class CardVerbs(ServiceCore):
     def card_step(self, session_id: bytes, step: CardStep, apdu: bytes = b"") -> bytes:
         """One step of the relay: an APDU of the desk or card in, the next one (or none) out.
 
-        Steps as :class:`keys.cardsession.CardSession`'s methods; what they raise ends the channel.
+        Steps as :class:`keys.cardsession.CardSession`'s methods. Raises :class:`ChannelError` when
+        the card fails a check of the channel, which is then closed.
         """
         with self._lock:
             session = self.card_session(session_id)
-            match step:
-                case CardStep.INITIALIZE_UPDATE:
-                    return bytes(session.initialize_update())
-                case CardStep.EXTERNAL_AUTHENTICATE:
-                    return bytes(session.external_authenticate(ResponseApdu.parse(apdu)))
-                case CardStep.FINISH:
-                    session.finish(ResponseApdu.parse(apdu))
-                    return b""
-                case CardStep.PUT_KEY:
-                    return bytes(session.put_key())
-                case CardStep.WRAP:
-                    return bytes(session.wrap(CommandApdu.parse(apdu)))
-                case CardStep.UNWRAP:
-                    return bytes(session.unwrap(ResponseApdu.parse(apdu)))
+            try:
+                return _step(session, step, apdu)
+            except SecureChannelError as e:
+                session.close()
+                raise ChannelError(str(e)) from e
 
     def close_card_session(self, session_id: bytes) -> None:
         """Forget a session and its keys; unknown ids are ignored."""
@@ -213,3 +207,20 @@ class CardVerbs(ServiceCore):
                 return [IssuanceItem(IssuanceKind.SCRAPPED, card_id, note=reason)], []
 
             self._release(work, None)
+
+
+def _step(session: CardSession, step: CardStep, apdu: bytes) -> bytes:
+    match step:
+        case CardStep.INITIALIZE_UPDATE:
+            return bytes(session.initialize_update())
+        case CardStep.EXTERNAL_AUTHENTICATE:
+            return bytes(session.external_authenticate(ResponseApdu.parse(apdu)))
+        case CardStep.FINISH:
+            session.finish(ResponseApdu.parse(apdu))
+            return b""
+        case CardStep.PUT_KEY:
+            return bytes(session.put_key())
+        case CardStep.WRAP:
+            return bytes(session.wrap(CommandApdu.parse(apdu)))
+        case CardStep.UNWRAP:
+            return bytes(session.unwrap(ResponseApdu.parse(apdu)))

@@ -38,6 +38,9 @@ class Code(StrEnum):
     CEREMONY = "ceremony"
     HIERARCHY = "hierarchy"
     BUSY = "busy"
+    CHANNEL = "channel"
+    OBJECT = "object"
+    UNREACHABLE = "unreachable"
 
 
 class KeysError(Exception):
@@ -186,3 +189,21 @@ class BusyError(KeysError):
     """Too many sessions are open."""
 
     code = Code.BUSY
+
+
+class ChannelError(KeysError):
+    """The card's end of the secure channel failed a check; the channel is closed."""
+
+    code = Code.CHANNEL
+
+
+class ObjectRefusedError(KeysError):
+    """The key service was given bytes that are not the object they claim to be."""
+
+    code = Code.OBJECT
+
+
+class UnreachableError(KeysError):
+    """The key service does not answer on its socket."""
+
+    code = Code.UNREACHABLE
