@@ -236,11 +236,11 @@ class Bench:
             self.stations[role] = made
         return made
 
-    def session(self, who: Role | Station = Role.TERMINAL) -> PurseSession:
+    def session(self, who: Role | Station = Role.TERMINAL, **more: Any) -> PurseSession:
         station = self.station(who) if isinstance(who, Role) else who
         return PurseSession.open(
             self.link, env=self.up.env, certificate=station.certificate, channel_key=station.key,
-            verify_card_certificate=self.up.verify_card, random=os.urandom,
+            verify_card_certificate=self.up.verify_card, random=os.urandom, **more,
         )  # fmt: skip
 
     def keyed_session(self, who: Role | Station = Role.PERSONALISER) -> PurseSession:
