@@ -66,16 +66,18 @@ class Step:
     expires_s: int
 
 
-def steps(session: Session, now_s: int) -> Iterator[Step]:
-    """What may be issued now: rows, then decisions, then re-issues of other wallets."""
+def steps(session: Session, now_s: int, only: bytes | None = None) -> Iterator[Step]:
+    """What may be issued now (to one card): rows, decisions, then re-issues of other wallets."""
     programmes = objects.programmes(session)
     expiries = {code: lot_expiry(session, code, now_s) for code in programmes}
     touched: set[tuple[bytes, int]] = set()
-    for step in _raising(session, programmes, expiries):
+    for step in _raising(session, programmes, expiries, only):
         touched.add((step.card.card_id, step.programme.wallet))
         yield step
     by_wallet = {p.wallet: p for p in programmes.values()}
     live = select(Card).where(col(Card.scrapped).is_(False), Card.blocked_version == 0)
+    if only is not None:
+        live = live.where(Card.card_id == only)
     for card in session.exec(live.order_by(col(Card.card_id))):
         for row in cards.newest_entitlements(session, card.card_id):
             is_news = row.acknowledged < card.acknowledged
@@ -85,15 +87,15 @@ def steps(session: Session, now_s: int) -> Iterator[Step]:
 
 
 def _raising(
-    session: Session, programmes: dict[int, Programme], expiries: dict[int, int]
-) -> Iterator[Step]:
-    rows = session.exec(
-        select(Row).where(col(Row.funded).is_(True), col(Row.entitlement).is_(None))
-        .order_by(col(Row.id))
-    )  # fmt: skip
-    for row in rows:
+    session: Session, programmes: dict[int, Programme], expiries: dict[int, int],
+    only: bytes | None,
+) -> Iterator[Step]:  # fmt: skip
+    rows = select(Row).where(col(Row.funded).is_(True), col(Row.entitlement).is_(None))
+    if only is not None:
+        rows = rows.where(Row.family == cards.card(session, only).family)
+    for row in session.exec(rows.order_by(col(Row.id))):
         card = cards.live_card(session, row.family)
-        if card is not None:
+        if card is not None and only in {None, card.card_id}:
             cause = Citation(row.decree, row.row)
             yield Step(card, programmes[row.programme], row.amount, cause,
                        expiries[row.programme])  # fmt: skip
@@ -106,6 +108,8 @@ def _raising(
     )  # fmt: skip
     for decision in decided:
         card = cards.card(session, decision.new_card or decision.card_id)
+        if only not in {None, card.card_id}:
+            continue
         programme = by_wallet[decision.wallet]
         yield Step(card, programme, decision.amount, Citation(decision.hash, 0),
                    expiries[programme.code])  # fmt: skip

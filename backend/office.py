@@ -210,9 +210,7 @@ class Office:
         with self.db.read() as session:
             version = self.trust.newest(KeyRole.ISSUER).version
             builder = entitle.Builder(session, self.trust.env, version, self.clock())
-            for step in entitle.steps(session, self.clock()):
-                if only not in {None, step.card.card_id}:
-                    continue
+            for step in entitle.steps(session, self.clock(), only):
                 try:
                     wishes.append(builder.wish(step))
                 except (WalletFullError, FormatError) as e:

@@ -23,7 +23,8 @@ from keys import ca
 from keys.enrol import Provision, StationRequest
 from keys.hierarchy import SERVICE_ROLES, World, make_world
 from keys.issuance import IssuanceItem
-from keys.service import Keys, KeyService
+from keys.service import KeyService
+from keys.servicecore import Keys
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
 from keys.state import Chip, State
 from keys.trust import TrustStore

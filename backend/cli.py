@@ -1,0 +1,369 @@
+"""``betang-backend``: the registry's and finance's work at the command line.
+
+Every command works on one data folder (``--data``). ``serve`` runs the HTTP API, which the key
+service needs before it signs; the other commands may run beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from backend import messages
+from backend.api import make_app
+from backend.clock import system_clock
+from backend.config import (
+    Config,
+    PersonConfig,
+    Settings,
+    initialise,
+    load_config,
+    open_office,
+    read_passphrase,
+)
+from backend.errors import BackendError, ConfigError
+from backend.office import Office
+from backend.page import page
+from keys.enrol import OfficerRequest, StationRequest
+from keys.errors import KeysError
+from keys.http import KeyClient
+from keys.store import SealedStore
+from wire import cbor
+from wire.cvc import Certificate
+from wire.errors import WireError
+from wire.objects import DecisionKind
+
+Handler = Callable[[Office, argparse.Namespace], Any]
+
+
+def _eight(text: str) -> bytes:
+    """A station or card id: 16 hex digits, or 8 characters as they are."""
+    try:
+        raw = text.encode() if len(text) == 8 else bytes.fromhex(text)
+    except ValueError:
+        raw = b""
+    if len(raw) != 8:
+        raise argparse.ArgumentTypeError("an id is 16 hex digits or 8 characters")
+    return raw
+
+
+def _links(paths: list[Path]) -> list[bytes]:
+    """Link certificates: each file one certificate, or a CBOR sequence of them."""
+    found = []
+    for path in paths:
+        raw = path.read_bytes()
+        found += [raw] if raw[:2] == b"\x7f\x21" else list(cbor.decode_sequence(raw))
+    for raw in found:
+        Certificate.parse(raw)
+    return found
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def _setup(office: Office, a: argparse.Namespace) -> Any:
+    office.found(_links(a.link))
+    return {"links": len(a.link)}
+
+
+def _import(office: Office, a: argparse.Namespace) -> Any:
+    done: dict[str, Any] = {}
+    if a.households:
+        result = office.import_households(a.households.read_bytes())
+        done["households"] = {
+            "rows": result.rows_read, "accepted": len(result.accepted),
+            "rejected": len(result.rejects), "warnings": len(result.warnings),
+            "reasons": {r.name: n for r, n in result.reject_counts.items()},
+        }  # fmt: skip
+    if a.programmes:
+        done["programmes"] = office.import_programmes(a.programmes.read_bytes())
+    if a.verifications:
+        visits = office.import_verifications(a.verifications.read_bytes())
+        done["verifications"] = dict(visits.taken)
+        done["unknown_families"] = visits.unknown_families
+    if a.decree:
+        done["decree_rows"] = office.import_decree(a.decree.read_bytes())
+    if a.funds:
+        done["releases"] = office.import_funds(a.funds.read_bytes())
+    if a.deliveries:
+        done["deliveries"] = office.import_deliveries(a.deliveries.read_bytes())
+    return done
+
+
+def _decree(office: Office, a: argparse.Namespace) -> Any:
+    return {"decree_rows": office.import_decree(a.file.read_bytes())}
+
+
+def _orders(office: Office, a: argparse.Namespace) -> Any:
+    made = office.order_cards(a.desk)
+    items = office.orders(a.desk)
+    if a.out:
+        a.out.write_bytes(cbor.encode_sequence(items))
+    return {"new": made, "open": len(items)}
+
+
+def _entitle(office: Office, a: argparse.Namespace) -> Any:
+    made, refused = office.entitle(a.card)
+    return {"entitlements": made, "refused": refused}
+
+
+def _bundle(office: Office, a: argparse.Namespace) -> Any:
+    raw = office.bundle(a.station, (a.epoch, a.counter) if a.counter else None)
+    if raw is not None:
+        a.out.write_bytes(raw)
+    return {"bytes": len(raw or b"")}
+
+
+def _enrol(office: Office, a: argparse.Namespace) -> Any:
+    raw = office.enrol(StationRequest.parse(a.request.read_bytes()), a.area, a.place)
+    a.out.write_bytes(raw)
+    return {"bytes": len(raw)}
+
+
+def _officer(office: Office, a: argparse.Namespace) -> Any:
+    raw = office.certify_officer(OfficerRequest.parse(a.request.read_bytes()))
+    a.out.write_bytes(raw)
+    return {"certificate": Certificate.parse(raw).serial}
+
+
+def _ingest(office: Office, a: argparse.Namespace) -> Any:
+    done = {}
+    for path in a.files:
+        ack = office.ingest(path.read_bytes())
+        path.with_suffix(path.suffix + ".ack").write_bytes(ack)
+        done[path.name] = len(ack)
+    return {"acknowledged": done}
+
+
+def _settle(office: Office, a: argparse.Namespace) -> Any:
+    paid = [{**dataclasses.asdict(p), "evidence": p.evidence.hex()} for p in office.settle()]
+    if a.out:
+        a.out.write_text(json.dumps(paid, indent=1) + "\n", "utf-8")
+    return {"payments": paid, "settled_minor": sum(p["amount_minor"] for p in paid)}
+
+
+def _report(office: Office, a: argparse.Namespace) -> Any:
+    report = office.report()
+    return report if a.json else page(report, a.lang)
+
+
+def _lost_terminal(office: Office, a: argparse.Namespace) -> Any:
+    return {"last": office.lost_terminal(a.station, a.reason).last}
+
+
+def _lost_card(office: Office, a: argparse.Namespace) -> Any:
+    return {"orders": office.lost_card(a.card, a.desk), **office.reserve(a.card)}
+
+
+def _move(office: Office, a: argparse.Namespace) -> Any:
+    wallets = [a.wallet] if a.wallet else [
+        w for w, n in office.reserve(a.card)["exposure"].items() if n > 0
+    ]  # fmt: skip
+    moved = {
+        w: office.move(a.card, a.new_card, w, number=f"{a.number}/{w}", reason=a.reason,
+                       amount=a.amount).amount
+        for w in wallets
+    }  # fmt: skip
+    return {"moved": moved}
+
+
+def _reserve(office: Office, a: argparse.Namespace) -> Any:
+    return office.reserve(a.card)
+
+
+def _decide(office: Office, a: argparse.Namespace) -> Any:
+    decision = office.decide(
+        DecisionKind[a.kind.upper().replace("-", "_")], a.card, a.wallet, first=a.first,
+        last=a.last or a.first, amount=a.amount, number=a.number, reason=a.reason,
+    )  # fmt: skip
+    return {"amount": decision.amount}
+
+
+def _hotlist(office: Office, a: argparse.Namespace) -> Any:
+    return {"version": office.block(set(a.cards), hotlist_only=a.no_script).version}
+
+
+def _export(office: Office, a: argparse.Namespace) -> Any:
+    return office.export(a.out)
+
+
+def _serve(office: Office, a: argparse.Namespace) -> Any:
+    config = load_config(a.data)
+    port = config.port if a.port is None else a.port
+    if a.socket:
+        uvicorn.run(make_app(office), uds=str(a.socket), log_level="warning", access_log=False)
+    else:
+        uvicorn.run(make_app(office), host=config.listen, port=port, log_level="warning",
+                    access_log=False)  # fmt: skip
+    return {}
+
+
+# --- init, which has no office yet ------------------------------------------------------------------
+
+
+def _person(text: str) -> PersonConfig:
+    """``NUMBER:STORE:NAME:PASSPHRASE_FILE``."""
+    parts = text.split(":")
+    if len(parts) != 4 or not parts[0].isdecimal():
+        raise argparse.ArgumentTypeError("NUMBER:STORE:NAME:PASSPHRASE_FILE expected")
+    return PersonConfig(number=int(parts[0]), store=Path(parts[1]).resolve(), name=parts[2],
+                        passphrase_file=Path(parts[3]).resolve())  # fmt: skip
+
+
+def _init(a: argparse.Namespace) -> Any:
+    config = Config(epoch=a.epoch, key_service=str(a.key_service.resolve()), port=a.port,
+                    asker=a.asker, approver=a.approver)  # fmt: skip
+    ack = SealedStore(a.ack_store).load(a.ack_name, read_passphrase(a.ack_passphrase_file))
+    initialise(a.data, a.trust.read_bytes(), ack, config, Settings().passphrase())
+    return {"data": str(a.data)}
+
+
+# --- arguments ----------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="betang-backend", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="data folder")
+    parser.add_argument("--demo", action="store_true", help="work under a root marked DEMO")
+    parser.add_argument("--lang", choices=("id", "en"), default="id")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = _adder(commands)
+    init = commands.add_parser("init", help="make the data folder")
+    init.set_defaults(run=None)
+    for name in ("--trust", "--ack-store", "--ack-passphrase-file", "--key-service"):
+        init.add_argument(name, type=Path, required=True)
+    init.add_argument("--ack-name", required=True)
+    init.add_argument("--epoch", type=int, default=1)
+    init.add_argument("--port", type=int, default=8620)
+    init.add_argument("--asker", type=_person, help="NUMBER:STORE:NAME:PASSPHRASE_FILE")
+    init.add_argument("--approver", type=_person)
+    add("setup", _setup, "links, parameters, first hotlist").add_argument(
+        "--link", type=Path, action="append", default=[]
+    )
+    serve = add("serve", _serve, "the HTTP API")
+    serve.add_argument("--port", type=int)
+    serve.add_argument("--socket", type=Path)
+    _registry_arguments(add)
+    _station_arguments(add)
+    _loss_arguments(add)
+    return parser
+
+
+Adder = Callable[[str, Handler, str], argparse.ArgumentParser]
+
+
+def _adder(commands: Any) -> Adder:
+    def add(name: str, run: Handler, text: str) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(name, help=text)
+        made.set_defaults(run=run)
+        return made
+
+    return add
+
+
+def _registry_arguments(add: Adder) -> None:
+    imports = add("import", _import, "files of docs/import.md")
+    for name in ("households", "programmes", "verifications", "decree", "funds", "deliveries"):
+        imports.add_argument(f"--{name}", type=Path)
+    add("decree", _decree, "one decree").add_argument("file", type=Path)
+    orders = add("orders", _orders, "order cards for families who have none")
+    orders.add_argument("--desk", type=_eight, required=True)
+    orders.add_argument("--out", type=Path)
+    add("entitle", _entitle, "issue what is funded").add_argument("--card", type=_eight)
+    settle = add("settle", _settle, "pay what is payable")
+    settle.add_argument("--out", type=Path)
+    add("report", _report, "reconciliation").add_argument("--json", action="store_true")
+    add("export", _export, "files for auditors").add_argument("--out", type=Path, required=True)
+
+
+def _station_arguments(add: Adder) -> None:
+    enrol = add("enrol", _enrol, "enrol a terminal or desk")
+    enrol.add_argument("request", type=Path)
+    enrol.add_argument("--area", required=True)
+    enrol.add_argument("--place", required=True)
+    enrol.add_argument("--out", type=Path, required=True)
+    officer = add("certify-officer", _officer, "an officer's certificate at a terminal")
+    officer.add_argument("request", type=Path)
+    officer.add_argument("--out", type=Path, required=True)
+    bundle = add("bundle", _bundle, "a station's next bundle as a file")
+    bundle.add_argument("--station", type=_eight, required=True)
+    bundle.add_argument("--epoch", type=int, default=1)
+    bundle.add_argument("--counter", type=int, default=0)
+    bundle.add_argument("--out", type=Path, required=True)
+    ingest = add("ingest", _ingest, "uploads that came as files; each answered beside it (.ack)")
+    ingest.add_argument("files", type=Path, nargs="+")
+    lost = add("lost-terminal", _lost_terminal, "close a terminal's chain")
+    lost.add_argument("station", type=_eight)
+    lost.add_argument("--reason", required=True)
+
+
+def _loss_arguments(add: Adder) -> None:
+    lost = add("lost-card", _lost_card, "block a card and order its replacement")
+    lost.add_argument("card", type=_eight)
+    lost.add_argument("--desk", type=_eight, required=True)
+    add("reserve", _reserve, "a card's residual and who holds it").add_argument("card", type=_eight)
+    move = add("move", _move, "move a lost card's residual")
+    move.add_argument("card", type=_eight)
+    move.add_argument("--new-card", type=_eight, required=True)
+    move.add_argument("--wallet", type=int)
+    move.add_argument("--amount", type=int)
+    decide = add("decide", _decide, "decide over receipts of a card")
+    decide.add_argument("kind", choices=("pay", "return", "write-off", "close-gap"))
+    decide.add_argument("card", type=_eight)
+    decide.add_argument("--wallet", type=int, required=True)
+    decide.add_argument("--first", type=int, required=True)
+    decide.add_argument("--last", type=int)
+    decide.add_argument("--amount", type=int, default=0)
+    for command in (move, decide):
+        command.add_argument("--number", required=True)
+        command.add_argument("--reason", required=True)
+    hotlist = add("hotlist", _hotlist, "block these cards")
+    hotlist.add_argument("cards", type=_eight, nargs="+")
+    hotlist.add_argument("--no-script", action="store_true")
+
+
+def _run(a: argparse.Namespace) -> Any:
+    if a.run is None:
+        return _init(a)
+    config = load_config(a.data)
+    if not config.key_service:
+        raise ConfigError("config.json names no key service")
+    keys = KeyClient(Path(config.key_service))
+    office = open_office(a.data, Settings(), keys, system_clock, demo=a.demo)
+    run: Handler = a.run
+    return run(office, a)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; 0, or 1 with a line that says what happened."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso"),
+                    structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )  # fmt: skip
+    a = _parser().parse_args(argv)
+    try:
+        answer = _run(a)
+    except BackendError as e:
+        print(f"{messages.text(e.code, a.lang)} ({e})", file=sys.stderr)
+        return 1
+    except (KeysError, WireError, OSError) as e:
+        print(f"{messages.text(ConfigError.code, a.lang)} ({e})", file=sys.stderr)
+        return 1
+    print(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,162 @@
+"""What a backend's data folder says: settings that are no secrets, and the keys beside them.
+
+``config.json`` holds the settings; ``trust.cbor`` the trust file; ``keys/`` the sealed Ack key and
+pepper; ``backend.sqlite`` the database, unless ``BETANG_DATABASE_URL`` names another. Passphrases
+come from the environment or from files that only their owner reads, never from config.json.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.clock import Clock
+from backend.db import Database, connect, sqlite_url
+from backend.errors import AuthorityError, ConfigError
+from backend.office import Office
+from backend.signing import Authority, KeyVerbs, NoAuthority, Person, TwoPeople
+from keys.errors import KeysError
+from keys.signer import Ed25519Signer, Signer
+from keys.store import SealedStore, write_private
+from keys.trust import TrustStore
+from wire.chain import TrustFile
+from wire.errors import WireError
+from wire.objects import KeyRole
+
+CONFIG, TRUST, KEYS = "config.json", "trust.cbor", "keys"
+ACK, PEPPER = "ack", "pepper"
+PEPPER_BYTES = 32
+
+
+class PersonConfig(BaseModel):
+    """Where the approval key of one person lies; the passphrase's file is the person's own."""
+
+    model_config = ConfigDict(extra="forbid")
+    number: Annotated[int, Field(gt=0)]
+    store: Path
+    name: str
+    passphrase_file: Path
+
+
+class Config(BaseModel):
+    """config.json."""
+
+    model_config = ConfigDict(extra="forbid")
+    epoch: Annotated[int, Field(gt=0)] = 1
+    key_service: str = ""
+    """Socket of the key service (path), empty when this backend only ingests and reads."""
+    asker: PersonConfig | None = None
+    approver: PersonConfig | None = None
+    listen: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8620
+
+
+class Settings(BaseSettings):
+    """From the environment: where the database is, and what opens the sealed keys."""
+
+    model_config = SettingsConfigDict(env_prefix="BETANG_")
+    database_url: str = ""
+    backend_passphrase: str = Field(default="", repr=False)
+    backend_passphrase_file: Path | None = None
+
+    def passphrase(self) -> str:
+        """What unseals the backend's own keys."""
+        if self.backend_passphrase_file is not None:
+            return read_passphrase(self.backend_passphrase_file)
+        return self.backend_passphrase
+
+
+def read_passphrase(path: Path) -> str:
+    """The first line of a file."""
+    try:
+        return path.read_text("utf-8").split("\n", 1)[0]
+    except OSError as e:
+        raise ConfigError(f"passphrase file {path} cannot be read") from e
+
+
+def load_config(folder: Path) -> Config:
+    """config.json of a data folder; :class:`ConfigError`."""
+    try:
+        return Config.model_validate_json((folder / CONFIG).read_bytes())
+    except (OSError, ValidationError) as e:
+        raise ConfigError(f"{folder / CONFIG} cannot be used: {type(e).__name__}") from e
+
+
+def load_trust(folder: Path, *, demo: bool) -> TrustStore:
+    """The trust store of a data folder; a DEMO root only with ``demo``, and only that then."""
+    try:
+        trust = TrustStore(TrustFile.parse((folder / TRUST).read_bytes()), allow_demo=demo)
+    except (OSError, WireError, KeysError) as e:
+        raise ConfigError(f"{folder / TRUST}: {e}") from e
+    if demo and not trust.env.is_demo:
+        raise ConfigError("--demo, but this trust file is not a demonstration's")
+    return trust
+
+
+def initialise(folder: Path, trust: bytes, ack: bytes, config: Config, passphrase: str) -> None:
+    """Make a data folder: config, trust file, Ack key (32 bytes) and a new pepper, sealed."""
+    if (folder / CONFIG).exists():
+        raise ConfigError(f"{folder} is a backend's already; it was left as it is")
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = SealedStore(folder / KEYS)
+    store.save(ACK, ack, passphrase)
+    store.save(PEPPER, os.urandom(PEPPER_BYTES), passphrase)
+    (folder / TRUST).write_bytes(trust)
+    write_private(folder / CONFIG, config.model_dump_json(indent=1).encode())
+
+
+def database(folder: Path, settings: Settings) -> Database:
+    """The database of a data folder, or the one the setting names."""
+    return Database(connect(settings.database_url or sqlite_url(folder)))
+
+
+def _person(config: PersonConfig) -> Person:
+    secret = SealedStore(config.store).load(config.name, read_passphrase(config.passphrase_file))
+    return Person(config.number, Ed25519Signer.from_private_bytes(secret))
+
+
+class _Unlocked:
+    """Two people whose keys are unsealed when they are needed, not before."""
+
+    def __init__(self, trust: TrustStore, config: Config, clock: Clock) -> None:
+        self._trust, self._config, self._clock = trust, config, clock
+        self._people: TwoPeople | None = None
+
+    def allow(self, action: str, payloads: object) -> tuple[bytes, bytes]:
+        """See :class:`backend.signing.Authority`."""
+        if self._people is None:
+            asker, approver = self._config.asker, self._config.approver
+            if asker is None or approver is None:
+                raise AuthorityError("config.json names no asker and approver")
+            try:
+                self._people = TwoPeople(
+                    self._trust.env, _person(asker), _person(approver), self._clock
+                )
+            except KeysError as e:
+                raise AuthorityError(str(e)) from e
+        return self._people.allow(action, payloads)  # type: ignore[arg-type]
+
+
+def open_office(
+    folder: Path, settings: Settings, keys: KeyVerbs, clock: Clock, *, demo: bool
+) -> Office:
+    """The backend of a data folder, its database migrated."""
+    config, trust = load_config(folder), load_trust(folder, demo=demo)
+    store, passphrase = SealedStore(folder / KEYS), settings.passphrase()
+    try:
+        ack: Signer = Ed25519Signer.from_private_bytes(store.load(ACK, passphrase))
+        pepper = store.load(PEPPER, passphrase)
+    except KeysError as e:
+        raise ConfigError(f"the sealed keys do not open: {e}") from e
+    if ack.public_key != trust.newest(KeyRole.ACK).public_key:
+        raise ConfigError("the Ack key is not the one the root states")
+    db = database(folder, settings)
+    db.found(trust.env, config.epoch)
+    authority: Authority = NoAuthority()
+    if config.asker and config.approver:
+        authority = _Unlocked(trust, config, clock)
+    return Office(db, trust, keys, authority, ack, clock, pepper)
