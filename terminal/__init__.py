@@ -1,0 +1,1 @@
+"""The distribution point: redemption engine, journal, sync, printer, command line."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from terminal.errors import (
     AcknowledgementRefusedError,
@@ -205,12 +206,12 @@ class Journal:
 
     # --- reading ---------------------------------------------------------------------------
 
-    def _one(self, sql: str, *values: object) -> tuple[object, ...] | None:
+    def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         with named_errors():
-            row: tuple[object, ...] | None = self._db.execute(sql, values).fetchone()
+            row: tuple[Any, ...] | None = self._db.execute(sql, values).fetchone()
             return row
 
-    def _all(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+    def _all(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         with named_errors():
             return self._db.execute(sql, values).fetchall()
 
@@ -228,7 +229,7 @@ class Journal:
             "SELECT raw FROM record WHERE sequence BETWEEN ? AND ? ORDER BY sequence", first, last
         )
         try:
-            records = [Record.parse(raw) for (raw,) in rows]  # type: ignore[arg-type]
+            records = [Record.parse(raw) for (raw,) in rows]
             if records:
                 check_chain(records, records[0].previous, records[0].sequence)
         except FormatError as e:
@@ -250,11 +251,12 @@ class Journal:
         if records and (records[0].previous != start or records[-1].hash != head.hash):
             raise JournalDamagedError("the chain does not link to its ends")
 
-    def derived(self) -> dict[str, list[tuple[object, ...]]]:
+    def derived(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every derived table's rows, for comparison."""
-        return {name: self._all(f"SELECT * FROM {name} ORDER BY 1, 2")  # noqa: S608
-                for name in TABLES if name not in {"stop"}} | {
-                    "stop": self._all("SELECT * FROM stop")}  # fmt: skip
+        return {
+            name: sorted(self._all(f"SELECT * FROM {name}"), key=repr)  # noqa: S608
+            for name in TABLES
+        }
 
     def _intents(self, where: str, *values: object) -> list[IntentRow]:
         return [_row(r) for r in self._all(f"{_INTENT}{where} ORDER BY sequence", *values)]
@@ -311,15 +313,16 @@ class Journal:
             return _UNKNOWN
         wallets = self._all("SELECT wallet, debited, reversed FROM wallet WHERE card_id = ?",
                             card_id)  # fmt: skip
+        certificate, sequence, digest, scripts, pins, handed, foreign = row
         return CardMemory(
-            *row[:5], bool(row[5]), bool(row[6]),  # type: ignore[arg-type]
-            {w: (d, r) for w, d, r in wallets},  # type: ignore[misc]
+            certificate, sequence, digest, scripts, pins, bool(handed), bool(foreign),
+            {w: (d, r) for w, d, r in wallets},
         )  # fmt: skip
 
     def card_certificate(self, card_id: bytes) -> bytes | None:
         """The certificate kept beside this card's last INTENT."""
         row = self._one("SELECT raw FROM card_certificate WHERE card_id = ?", card_id)
-        return None if row is None else row[0]  # type: ignore[return-value]
+        return None if row is None else row[0]
 
     def own_reversals(self, card_id: bytes, wallet: int, after: int) -> int:
         """Sum of this terminal's own reversals on that wallet with a sequence above ``after``."""
@@ -327,12 +330,12 @@ class Journal:
             "SELECT coalesce(sum(amount), 0) FROM reversal WHERE card_id = ? AND wallet = ?"
             " AND sequence > ?", card_id, wallet, after,
         )  # fmt: skip
-        return 0 if row is None else int(row[0])  # type: ignore[call-overload, no-any-return]
+        return 0 if row is None else int(row[0])
 
     def stock(self) -> tuple[GoodsLine, ...]:
         """What should lie on the shelf; a negative count shows as zero (it is in the log)."""
         rows = self._all("SELECT good, unit, quantity FROM stock ORDER BY good, unit")
-        return tuple(GoodsLine(str(g), Unit(u), max(0, q)) for g, u, q in rows)  # type: ignore[call-overload, arg-type, type-var]
+        return tuple(GoodsLine(str(g), Unit(u), max(0, q)) for g, u, q in rows)
 
     def received(self, delivery: bytes, good: str) -> bool:
         """Whether this line of a delivery was taken in already."""
@@ -342,12 +345,12 @@ class Journal:
     def shift_officer(self) -> int | None:
         """The officer whose shift is open, or None."""
         row = self._one("SELECT officer FROM shift")
-        return None if row is None else int(row[0])  # type: ignore[call-overload, no-any-return]
+        return None if row is None else int(row[0])
 
     def synced(self) -> log.Sync | None:
         """The last bundle recorded here (its pending list left out)."""
         row = self._one("SELECT epoch, counter, bundle, hotlist_version FROM sync")
-        return None if row is None else log.Sync(*row, ())  # type: ignore[arg-type]
+        return None if row is None else log.Sync(row[0], row[1], row[2], row[3], ())
 
     @property
     def stopped(self) -> bool:
@@ -355,11 +358,11 @@ class Journal:
         return self._one("SELECT 1 FROM stop") is not None
 
 
-def _row(r: Sequence[object]) -> IntentRow:
-    receipt = None if r[10] is None else Receipt.parse(r[10])  # type: ignore[arg-type]
+def _row(r: Sequence[Any]) -> IntentRow:
+    receipt = None if r[10] is None else Receipt.parse(r[10])
     return IntentRow(
-        r[0], IntentKind(r[1]), r[2], r[3], r[4], r[5], bool(r[6]), State(r[7]), bool(r[8]),  # type: ignore[arg-type, call-overload]
-        Record.parse(r[9]), receipt,  # type: ignore[arg-type]
+        r[0], IntentKind(r[1]), r[2], r[3], r[4], r[5], bool(r[6]), State(r[7]), bool(r[8]),
+        Record.parse(r[9]), receipt,
     )  # fmt: skip
 
 

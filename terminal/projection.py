@@ -74,8 +74,8 @@ def project(db: sqlite3.Connection, record: Record) -> None:
             _move(db, body.intent, {State.OPEN}, State.RECEIPTED, receipt.raw)
             _remember(db, receipt)
             if receipt.kind == ReceiptKind.REVERSAL:
-                row = (receipt.card_id, receipt.sequence, receipt.wallet, receipt.amount)
-                db.execute("INSERT OR REPLACE INTO reversal VALUES (?, ?, ?, ?)", row)
+                _put(db, "reversal", receipt.card_id, receipt.sequence, receipt.wallet,
+                     receipt.amount)  # fmt: skip
         case RecordType.ABORTED:
             _move(db, body.intent, {State.OPEN}, State.ABORTED)
             if body.other is not None:
@@ -95,11 +95,9 @@ def project(db: sqlite3.Connection, record: Record) -> None:
         case RecordType.SHIFT:
             db.execute("DELETE FROM shift")
             if body.opened:
-                row = (1, body.officer, record.sequence, record.time_s)
-                db.execute("INSERT INTO shift VALUES (?, ?, ?, ?)", row)
+                _put(db, "shift", 1, body.officer, record.sequence, record.time_s)
         case RecordType.SYNC:
-            row = (1, body.epoch, body.counter, body.bundle, body.hotlist_version)
-            db.execute("INSERT OR REPLACE INTO sync VALUES (?, ?, ?, ?, ?)", row)
+            _put(db, "sync", 1, body.epoch, body.counter, body.bundle, body.hotlist_version)
         case RecordType.COLLECTED:
             _item(db, body.item)
         case RecordType.LOAD | RecordType.SCRIPT | RecordType.PIN | RecordType.HANDOVER:
@@ -115,9 +113,15 @@ def project(db: sqlite3.Connection, record: Record) -> None:
             pass
 
 
+def _put(db: sqlite3.Connection, table: str, *values: object) -> None:
+    marks = ", ".join("?" * len(values))
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)  # noqa: S608
+
+
 def _intent(db: sqlite3.Connection, record: Record) -> None:
     body = record.body
     _card(db, body.card_id)
+    row: tuple[object, ...]
     if record.kind == RecordType.INTENT:
         db.execute(
             "UPDATE card SET certificate = ? WHERE card_id = ?", (body.certificate, body.card_id)
@@ -168,8 +172,7 @@ def _add_stock(db: sqlite3.Connection, good: str, unit: int, quantity: int) -> N
 def _stock(db: sqlite3.Connection, body: log.Stock) -> None:
     line = body.line
     if body.move == log.StockMove.COUNTED:
-        row = (line.good, line.unit, line.quantity)
-        db.execute("INSERT OR REPLACE INTO stock VALUES (?, ?, ?)", row)
+        _put(db, "stock", line.good, line.unit, line.quantity)
         return
     _add_stock(
         db, line.good, line.unit,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyroaring import BitMap
@@ -117,7 +116,7 @@ class Roster:
         """
         try:
             checked = self._check(unpack(file))
-        except (WireError, KeysError) as e:
+        except (WireError, KeysError, ValueError) as e:
             raise BundleRefusedError(str(e)) from e
         self._check_place(checked, floor)
         with transaction(self._db):
@@ -308,7 +307,7 @@ class Roster:
         return None if row is None else int(row[0])
 
     def certificates(self) -> list[cvc.Certificate]:
-        """This terminal's and its officers' certificates."""
+        """The terminal's and its officers' certificates."""
         return [cvc.Certificate.parse(x) for x in self._raws("SELECT raw FROM certificate")]
 
     def links(self) -> list[cvc.Certificate]:
