@@ -38,7 +38,10 @@ _LIVES = {0x07, 0x0F}  # INITIALIZED, SECURED: forward only, never locked or ter
 class ChipKeySource(Protocol):
     """The maker's transport keys of a batch: ``kvn`` 0 stands for any version."""
 
-    kvn: int
+    @property
+    def kvn(self) -> int:
+        """The version of the maker's set."""
+        ...
 
     def keys(self, kdd: bytes) -> StaticKeys:
         """The keys of one chip; :class:`StockError` when they were not delivered."""

@@ -110,6 +110,11 @@ def _officer(s: KeyService, a: list[cbor.Value]) -> cbor.Value:
     return s.certify_officer(wish, _optional(a[1]), _optional(a[2]))
 
 
+def _approver(s: KeyService, a: list[cbor.Value]) -> cbor.Value:
+    s.enrol_approver(objects.ApproverEnrolment.parse(_bytes(a[0])))
+    return None
+
+
 def _close(s: KeyService, a: list[cbor.Value]) -> cbor.Value:
     s.close_card_session(_bytes(a[0]))
     return None
@@ -127,6 +132,7 @@ VERBS: dict[str, tuple[int, Verb]] = {
     "scripts": (3, _scripts),
     "terminal": (1, lambda s, a: s.certify_terminal(StationRequest.parse(_bytes(a[0])))),
     "officer": (3, _officer),
+    "approver": (1, _approver),
     "personaliser-certificate": (0, lambda s, _: s.personaliser_certificate()),
     "personaliser-ecdh": (1, lambda s, a: s.personaliser_ecdh(_bytes(a[0]))),
     "card-open": (2, lambda s, a: s.open_card_session(_bytes(a[0]), _number(a[1]))),
@@ -281,6 +287,10 @@ class KeyClient:
     ) -> bytes:
         """See :meth:`keys.service.KeyService.certify_officer`."""
         return self._bytes("officer", [bytes(wish), request, approval])
+
+    def enrol_approver(self, enrolment: objects.ApproverEnrolment) -> None:
+        """See :meth:`keys.servicecore.ServiceCore.enrol_approver`."""
+        self._ask("approver", [bytes(enrolment)])
 
     def personaliser_certificate(self) -> bytes:
         """See :meth:`keys.cardservice.CardVerbs.personaliser_certificate`."""

@@ -13,15 +13,16 @@ from threading import RLock
 from keys import ca
 from keys.approvals import Approved, check_approval
 from keys.cardsession import ChipKeySource
-from keys.errors import HierarchyError
-from keys.hierarchy import KeyName
+from keys.errors import ApprovalError, HierarchyError
+from keys.hierarchy import OVERLAP_S, YEAR_S, KeyName
 from keys.issuance import IssuanceAppender, IssuanceItem
 from keys.signer import KeyAgreement, Signer
 from keys.state import State
-from keys.trust import TrustStore
+from keys.trust import ENROL_APPROVER, TrustStore
 from wire import dates
+from wire.cose import key_id
 from wire.errors import EnvironmentMismatchError
-from wire.objects import KeyRole, SignedShape
+from wire.objects import ApproverEnrolment, KeyRole, KeyStatement, SignedShape
 
 Made = tuple[list[IssuanceItem], list[bytes]]
 """What a verb's work made: items for the log, objects to hand out."""
@@ -71,11 +72,32 @@ class ServiceCore:
         for (role, version), signer in keys.signers.items():
             if trust.key(role, version).public_key != signer.public_key:
                 raise HierarchyError(f"the {role.name} key {version} is not the stated one")
+        for raw in state.approvers():
+            trust.add_approver(ApproverEnrolment.parse(raw))
         self.env = trust.env
         self._trust, self._keys, self._state, self._log = trust, keys, state, issuance
         self._clock, self._random = clock, random
         self._quotas = quotas or Quotas()
         self._lock = RLock()
+
+    def enrol_approver(self, enrolment: ApproverEnrolment) -> None:
+        """Take an approval key of a third person that two enrolled people signed for.
+
+        The request names action ``enrol-approver`` and the statement's bytes, is used once, and
+        the key may sign at most a year (with its overlap) from a day not beyond tomorrow.
+        """
+        statement = KeyStatement.parse(enrolment.statement)
+        ca.check_time(statement.from_s, self._clock())
+        if statement.to_s - statement.from_s > YEAR_S + OVERLAP_S:
+            raise ApprovalError("an approval key signs for a year")
+
+        def work() -> Made:
+            made = self._trust.add_approver(enrolment)
+            self._state.add_approver(key_id(made.public_key), made.version, bytes(enrolment))
+            return [], []
+
+        payloads = [enrolment.statement]
+        self._with_two(ENROL_APPROVER, payloads, enrolment.request, enrolment.approval, work)
 
     def trust_file(self) -> bytes:
         """The trust file this service stands on."""

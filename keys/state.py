@@ -244,6 +244,15 @@ class State:
         """Remember it as the newest."""
         self._db.execute("INSERT OR REPLACE INTO newest VALUES (?, ?, ?)", (kind, version, raw))
 
+    def add_approver(self, key_id: bytes, person: int, raw: bytes) -> None:
+        """Remember an approval key that two others enrolled."""
+        self.give("A", key_id, person, 1, raw)
+
+    def approvers(self) -> list[bytes]:
+        """Every such enrolment, in the order taken."""
+        rows = self._db.execute("SELECT raw FROM given WHERE kind = 'A' ORDER BY rowid")
+        return [row[0] for row in rows]
+
     # --- stations and officers --------------------------------------------------------------------
 
     def station_key(self, station: bytes) -> bytes | None:

@@ -93,11 +93,14 @@ class TrustStore:
         held = self._statements.setdefault((statement.role, statement.version), [])
         if statement in held:
             return
+        kid = key_id(statement.public_key)
+        if self._by_kid.get(kid):  # one key, one role, one person
+            raise TrustError(f"key {kid.hex()} is stated twice")
         # A person keeps the number and gets a new key each year; a version of a role has one key.
         if held and statement.role != KeyRole.APPROVAL:
             raise TrustError(f"two statements for {statement.role.name} {statement.version}")
         held.append(statement)
-        self._by_kid.setdefault(key_id(statement.public_key), []).append(statement)
+        self._by_kid.setdefault(kid, []).append(statement)
 
     def add_revocation(self, raw: bytes) -> Revocation:
         """Take one revocation signed by the root; the earliest for a key stays in force."""
