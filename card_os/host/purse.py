@@ -436,7 +436,7 @@ class PurseSession:
         statement = self._signed(command, Statement, raw)
         usual: dict[str, object] = {
             "sequence": self._state.sequence, "bypass_count": self._state.bypass_count,
-            "wallet": 0, "counters": _NOTHING, "detail": 0, "number": 0,
+            "wallet": 0, "counters": _NOTHING, "entitlement_sequence": 0, "detail": 0, "number": 0,
         }  # fmt: skip
         self._expect(command, statement, self._ours() | usual | dict(want))
         return statement

@@ -12,7 +12,18 @@ from keys.scp03 import Scp03Host
 from keys.scp11 import SoftwareEcdhKey
 from keys.securechannel import SecurityLevel
 from tests.conformance.world import (
-    CARD_ID, CODE, DAY, ENV, OFFICER, PIN, TRANSPORT, Authorities, Bench, SigningKey, raw, refused,
+    CARD_ID,
+    CODE,
+    DAY,
+    ENV,
+    OFFICER,
+    PIN,
+    TRANSPORT,
+    Authorities,
+    Bench,
+    SigningKey,
+    raw,
+    refused,
 )  # fmt: skip
 from wire.apdu import CommandApdu
 from wire.cvc import Role

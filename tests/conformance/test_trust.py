@@ -8,7 +8,16 @@ import pytest
 from card_os.host.opening import select_purse
 from keys.scp11 import SoftwareEcdhKey
 from tests.conformance.world import (
-    DAY, END, ENV, Authorities, Bench, SigningKey, flip, negate, raw, refused,
+    DAY,
+    END,
+    ENV,
+    Authorities,
+    Bench,
+    SigningKey,
+    flip,
+    negate,
+    raw,
+    refused,
 )  # fmt: skip
 from wire import cvc
 from wire.cvc import CaKind, Role

@@ -7,7 +7,7 @@ loaded and the security domain's keys `TRANSPORT` (any key version).
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from hashlib import sha256
@@ -170,11 +170,9 @@ class Bench:
 
     def uninstall(self, env: Environment) -> None:
         """No instance of that world."""
-        with SecurityDomainSession(self.link, self.channel()) as domain:
-            try:
-                domain.delete(purse_aid(env))
-            except errors.NotThereError:
-                pass
+        domain = SecurityDomainSession(self.link, self.channel())
+        with domain, suppress(errors.NotThereError):
+            domain.delete(purse_aid(env))
 
     def make_keys(self) -> CardKeys:
         """KEYED."""
@@ -320,7 +318,9 @@ class Bench:
         return Script.parse(body + key.sign(body))
 
 
-def debit_of(session: PurseSession, amount: int = 100, *, wallet: int = FOOD, **fields: Any) -> Debit:
+def debit_of(
+    session: PurseSession, amount: int = 100, *, wallet: int = FOOD, **fields: Any
+) -> Debit:
     f: dict[str, Any] = {
         "wallet": wallet, "amount": amount, "expected_sequence": session.state.sequence,
         "terminal_sequence": 77, "terminal_time_s": 1_780_000_000, "basket_version": 4,
