@@ -1,0 +1,1 @@
+"""The backend: registry, funds, entitlements, ingest, ledger, settlement and its audit."""

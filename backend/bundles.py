@@ -130,9 +130,7 @@ def _changed(entries: Sequence[CardEntry], held: BundleRow | None) -> list[CardE
     return [e for e in entries if known.get(e.card_id) != _digest(e)]
 
 
-def _shared(
-    session: Session, trust: TrustStore, station: Station, now_s: int
-) -> dict[str, Any]:
+def _shared(session: Session, trust: TrustStore, station: Station, now_s: int) -> dict[str, Any]:
     held = trust.trust_file()
     ack = session.exec(
         select(Upload.ack).where(Upload.station == station.station)
@@ -152,7 +150,7 @@ def _shared(
     }
 
 
-def _newest(session: Session, shape: type[Hotlist] | type[Parameters]) -> bytes:
+def _newest(session: Session, shape: type[Hotlist | Parameters]) -> bytes:
     best: tuple[int, bytes] | None = None
     for raw, (_, payload) in zip(
         objects.signed_of(session, shape.KIND), objects.payloads_of(session, shape), strict=True
@@ -189,7 +187,7 @@ def _certificates(session: Session, station: bytes, now_s: int) -> tuple[bytes, 
     return tuple(newest.values())
 
 
-# --- cards ----------------------------------------------------------------------------------------
+# --- cards ------------------------------------------------------------
 
 
 def card_entries(session: Session, station: Station) -> list[CardEntry]:
@@ -205,9 +203,7 @@ def card_entries(session: Session, station: Station) -> list[CardEntry]:
         for plan in session.exec(select(Plan))
     }
     resolved = _resolved(session, station)
-    found = session.exec(
-        statement.where(col(Card.scrapped).is_(False)).order_by(col(Card.card_id))
-    )
+    found = session.exec(statement.where(col(Card.scrapped).is_(False)).order_by(col(Card.card_id)))
     return [
         CardEntry(
             card.card_id, card.digest, card.acknowledged, card.script_count, card.pin_set_count,

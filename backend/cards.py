@@ -58,15 +58,15 @@ def plan_orders(session: Session, desk: bytes, now_s: int) -> int:
             continue
         rows = session.exec(select(Row).where(Row.family == row.family)).all()
         wallets = tuple(sorted({programmes[r.programme].wallet for r in rows}))
-        _draft_order(session, row, wallets, desk, earlier[row.family], now_s)
+        number = earlier[row.family]
+        _draft_order(session, row, wallets, desk=desk, earlier=number, now_s=now_s)
         made += 1
     return made
 
 
 def _draft_order(
-    session: Session, row: Row, wallets: tuple[int, ...], desk: bytes, earlier: int,
-    now_s: int,
-) -> None:  # fmt: skip
+    session: Session, row: Row, wallets: tuple[int, ...], *, desk: bytes, earlier: int, now_s: int
+) -> None:
     before = session.exec(
         select(Card).where(Card.family == row.family, col(Card.scrapped).is_(False))
         .order_by(col(Card.card_id).desc())
@@ -94,9 +94,7 @@ def open_order_objects(session: Session, desk: bytes, now_s: int) -> list[bytes]
 
 
 def _open(session: Session, desk: bytes | None, now_s: int) -> list[tuple[Order, bytes]]:
-    used = {
-        c.order_hash for c in session.exec(select(Card).where(col(Card.scrapped).is_(False)))
-    }
+    used = {c.order_hash for c in session.exec(select(Card).where(col(Card.scrapped).is_(False)))}
     raws = dict(zip(
         (h for h, _ in objects.payloads_of(session, Order)),
         objects.signed_of(session, Order.KIND), strict=True,

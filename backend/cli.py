@@ -67,7 +67,7 @@ def _links(paths: list[Path]) -> list[bytes]:
     return found
 
 
-# --- commands -------------------------------------------------------------------------------------
+# --- commands ------------------------------------------------------------
 
 
 def _setup(office: Office, a: argparse.Namespace) -> Any:
@@ -207,7 +207,7 @@ def _serve(office: Office, a: argparse.Namespace) -> Any:
     return {}
 
 
-# --- init, which has no office yet ------------------------------------------------------------------
+# --- init, which has no office yet ------------------------------------------------------------
 
 
 def _person(text: str) -> PersonConfig:
@@ -227,7 +227,7 @@ def _init(a: argparse.Namespace) -> Any:
     return {"data": str(a.data)}
 
 
-# --- arguments ----------------------------------------------------------------------------------------
+# --- arguments ------------------------------------------------------------
 
 
 def _parser() -> argparse.ArgumentParser:

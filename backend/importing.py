@@ -75,7 +75,7 @@ def _utc_s(text: str) -> int:
     return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
 
 
-# --- families ------------------------------------------------------------------------------------
+# --- families ------------------------------------------------------------
 
 
 def households(session: Session, data: bytes, pepper: bytes, now_s: int) -> ImportResult:
@@ -113,7 +113,7 @@ def household_of(family: Family) -> Household:
     )  # fmt: skip
 
 
-# --- field verifications -------------------------------------------------------------------------
+# --- field verifications ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +262,7 @@ def decree(session: Session, data: bytes, pepper: bytes) -> int:
 
 def _signed_visits(session: Session) -> dict[str, tuple[bytes, FieldVerification]]:
     rows = session.exec(
-        select(Object).where(
-            Object.kind == FieldVerification.KIND, col(Object.raw).is_not(None)
-        )
+        select(Object).where(Object.kind == FieldVerification.KIND, col(Object.raw).is_not(None))
     )
     return {
         r.name.removeprefix("line/"): (r.hash or b"", FieldVerification.parse(r.payload))
@@ -297,15 +295,19 @@ def _annex_rows(
 
 
 def deliveries(session: Session, data: bytes) -> int:
-    """deliveries.json: ``deliveries`` [{number, provider, terminal (hex), time_s, lines
-    [{good, unit, quantity}]}], a StockDelivery draft each."""
+    """deliveries.json: a StockDelivery draft each.
+
+    ``deliveries`` [{number, provider, terminal (hex), time_s, lines [{good, unit, quantity}]}].
+    """
     items = _json(data, "deliveries")
     for item in items:
         try:
             lines = tuple(GoodsLine(x["good"], UNITS[x["unit"]], x["quantity"])
                           for x in item["lines"])  # fmt: skip
-            shape = StockDelivery(item["number"], item["provider"],
-                                  bytes.fromhex(item["terminal"]), lines, item["time_s"])  # fmt: skip
+            terminal = bytes.fromhex(item["terminal"])
+            shape = StockDelivery(
+                item["number"], item["provider"], terminal, lines, item["time_s"]
+            )
             objects.draft(session, shape, item["number"])
         except (ValueError, KeyError, TypeError, FormatError) as e:
             raise ImportRefusedError(f"delivery {item.get('number')!r}: {e}") from e

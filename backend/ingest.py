@@ -27,7 +27,7 @@ from keys.trust import TrustStore
 from wire import log
 from wire.cose import Sign1
 from wire.log import Record
-from wire.objects import Acknowledgement
+from wire.objects import Acknowledgement, UploadHead
 
 _SELECT_CARDS = 500  # ids a query, below SQLite's limit of variables
 
@@ -70,9 +70,7 @@ def _keys(session: Session, items: list[bytes]) -> dict[bytes, bytes]:
     return keys
 
 
-def apply(
-    session: Session, trust: TrustStore, ack: Signer, checked: Checked, now_s: int
-) -> bytes:
+def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, now_s: int) -> bytes:
     """Enter an upload and return its acknowledgement (COSE).
 
     1. the same upload again gets the same answer; 2. overlap must be equal, the rest must link;
@@ -104,7 +102,7 @@ def apply(
     session.add(station)
     _judge_waiting(book, head.station, head.last)
     conclude(book)  # 4, 5, 6
-    answer = acknowledge(session, trust, ack, head.station, head.last, head.head, now_s)  # 7
+    answer = acknowledge(session, trust, ack, head, now_s)  # 7
     session.add(
         Upload(station=head.station, first=head.first, last=head.last, digest=digest,
                raw=checked.raw, ack=answer, arrived_s=now_s)
@@ -135,12 +133,11 @@ def conclude(book: Book) -> None:
 
 
 def acknowledge(
-    session: Session, trust: TrustStore, signer: Signer, station: bytes, last: int, head: bytes,
-    now_s: int,
-) -> bytes:  # fmt: skip
+    session: Session, trust: TrustStore, signer: Signer, head: UploadHead, now_s: int
+) -> bytes:
     """Sign an acknowledgement, keep it, and enter it into the issuance log by its hash."""
-    signed = sign_object(signer, Acknowledgement(station, last, head, now_s), trust.env)
-    name = f"{station.hex()}/{last}/{now_s}"
+    signed = sign_object(signer, Acknowledgement(head.station, head.last, head.head, now_s), trust.env)
+    name = f"{head.station.hex()}/{head.last}/{now_s}"
     objects.keep(session, Acknowledgement.KIND, bytes(signed), name)
     issuance.append(session, trust, [object_item(signed)], now_s)
     return bytes(signed)

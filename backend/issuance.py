@@ -181,9 +181,7 @@ def _use_cause(session: Session, e: Entitlement, cause: Citation, step: int) -> 
             raise FundsError("the decision cited was used, or is for another amount")
         decision.used = True
         return
-    row = session.exec(
-        select(Row).where(Row.decree == cause.source, Row.row == cause.row)
-    ).first()
+    row = session.exec(select(Row).where(Row.decree == cause.source, Row.row == cause.row)).first()
     card = session.get(Card, e.card_id)
     if row is None or card is None or row.family != card.family or row.programme != e.programme:
         raise FundsError("the decree row cited is not this family's and programme's")

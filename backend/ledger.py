@@ -62,7 +62,7 @@ def move(
     return Transfer(kind, evidence, (Posting(source, good, -amount), Posting(target, good, amount)))
 
 
-# --- the chart -----------------------------------------------------------------------------------
+# --- the chart ------------------------------------------------------------
 
 
 def fund_release(evidence: bytes, programme: int, amount: int) -> Transfer:
@@ -132,13 +132,13 @@ def loss(evidence: bytes, programme: int, amount: int) -> Transfer:
 
 
 def stock(
-    kind: Kind, evidence: bytes, good: str, amount: int, terminal: bytes, other: str
+    kind: Kind, evidence: bytes, good: str, amount: int, *, terminal: bytes, other: str
 ) -> Transfer:
     """``amount`` onto (or, negative, off) a terminal's shelf, from or to ``other``."""
     return move(kind, evidence, good, amount, source=other, target=f"stock/{terminal.hex()}")
 
 
-# --- the chain -----------------------------------------------------------------------------------
+# --- the chain ------------------------------------------------------------
 
 
 def head(session: Session) -> tuple[int, bytes]:

@@ -12,9 +12,7 @@ from wire.env import Environment
 from wire.objects import Decision, DecisionKind, TerminalLost
 
 
-def draft_terminal_lost(
-    session: Session, station: bytes, reason: str, now_s: int
-) -> TerminalLost:
+def draft_terminal_lost(session: Session, station: bytes, reason: str, now_s: int) -> TerminalLost:
     """Draft the closing of a terminal's chain after the last record received."""
     row = session.get(Station, station)
     if row is None:
@@ -54,8 +52,6 @@ def conclude(session: Session, env: Environment, digest: bytes, now_s: int) -> N
         station = session.exec(select(Station).where(Station.lost == digest)).first()
         if station is None:
             return
-        rows = session.exec(
-            select(ReceiptRow).where(ReceiptRow.terminal == station.station)
-        ).all()
+        rows = session.exec(select(ReceiptRow).where(ReceiptRow.terminal == station.station)).all()
     book.debits |= {(r.card_id, r.sequence) for r in rows}
     ingest.conclude(book)

@@ -34,10 +34,8 @@ MESSAGES: dict[Code, tuple[str, str]] = {
         "The upload is invalid or damaged. Nothing was kept. Upload again from the terminal.",
     ),
     Code.FORK: (
-        "Catatan ini bertentangan dengan yang sudah diterima dari terminal yang sama. "
-        "Temuan dicatat; hentikan terminal dan hubungi pemeriksa.",
-        "These records contradict those already received from the same terminal. A finding was "
-        "recorded; stop the terminal and call the auditor.",
+        "Catatan bertentangan dengan yang sudah diterima. Hentikan terminal, hubungi pemeriksa.",
+        "The records contradict those already received. Stop the terminal and call the auditor.",
     ),
     Code.GAP: (
         "Catatan sebelumnya belum diterima. Tidak ada yang disimpan. Unggah dari awal yang kurang.",

@@ -53,8 +53,9 @@ def draft(session: Session, shape: SignedShape, name: str) -> Object:
 def unsigned(session: Session, kind: str) -> list[Object]:
     """Drafts of one kind, oldest first."""
     found = session.exec(
-        select(Object).where(Object.kind == kind, col(Object.raw).is_(None)).order_by(col(Object.id))
-    )
+        select(Object).where(Object.kind == kind, col(Object.raw).is_(None))
+        .order_by(col(Object.id))
+    )  # fmt: skip
     return list(found)
 
 
@@ -78,9 +79,7 @@ def keep(session: Session, kind: str, raw: bytes, name: str) -> bytes:
     """Keep an object signed elsewhere (acknowledgements); its hash."""
     signed = Sign1.parse(raw)
     if session.exec(select(Object.id).where(Object.hash == signed.hash)).first() is None:
-        session.add(
-            Object(kind=kind, payload=signed.payload, raw=raw, hash=signed.hash, name=name)
-        )
+        session.add(Object(kind=kind, payload=signed.payload, raw=raw, hash=signed.hash, name=name))
         session.flush()
     return signed.hash
 
@@ -127,7 +126,7 @@ def by_wallet(session: Session) -> dict[int, Programme]:
     return {p.wallet: p for p in programmes(session).values()}
 
 
-# --- what an object changes ----------------------------------------------------------------------
+# --- what an object changes ------------------------------------------------------------
 
 
 def _enter(session: Session, shape: SignedShape, digest: bytes, now_s: int) -> None:
@@ -200,8 +199,8 @@ def _enter_lost(session: Session, lost: objects.TerminalLost, digest: bytes, now
     ledger.post(
         session,
         [
-            ledger.stock(ledger.Kind.STOCK_LOSS, digest, good, -n, lost.terminal,
-                         f"stock-loss/{lost.terminal.hex()}")
+            ledger.stock(ledger.Kind.STOCK_LOSS, digest, good, -n, terminal=lost.terminal,
+                         other=f"stock-loss/{lost.terminal.hex()}")
             for good, n in left
         ],
         now_s,

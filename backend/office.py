@@ -87,7 +87,7 @@ class Office:
     pepper: bytes = field(repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
-    # --- signing ----------------------------------------------------------------------------------
+    # --- signing ------------------------------------------------------------
 
     def append_issuance(self, items: Sequence[IssuanceItem]) -> None:
         """What a signer appends before it releases anything; durable when this returns."""
@@ -135,7 +135,7 @@ class Office:
             made = draft(session)
         return made, self.sign(shape)
 
-    # --- import -----------------------------------------------------------------------------------
+    # --- import ------------------------------------------------------------
 
     def found(self, links: Sequence[bytes] = ()) -> None:
         """First objects: links for the cards, parameters, an empty hotlist."""
@@ -170,21 +170,19 @@ class Office:
 
     def import_decree(self, data: bytes) -> int:
         """sk.json, signed at once; rows in the annex."""
-        return self._draft_and_sign(
-            DecreeAnnex, lambda s: importing.decree(s, data, self.pepper)
-        )[0]
+        return self._draft_and_sign(DecreeAnnex, lambda s: importing.decree(s, data, self.pepper))[
+            0
+        ]
 
     def import_deliveries(self, data: bytes) -> int:
         """deliveries.json, signed at once."""
         return self._draft_and_sign(StockDelivery, lambda s: importing.deliveries(s, data))[0]
 
-    # --- cards ------------------------------------------------------------------------------------
+    # --- cards ------------------------------------------------------------
 
     def order_cards(self, desk: bytes) -> int:
         """Orders for every family of a decree that has no card; how many new ones."""
-        return self._draft_and_sign(
-            Order, lambda s: cards.plan_orders(s, desk, self.clock())
-        )[0]
+        return self._draft_and_sign(Order, lambda s: cards.plan_orders(s, desk, self.clock()))[0]
 
     def entitle(self, only: bytes | None = None) -> tuple[int, list[str]]:
         """Fund rows, then sign what may be issued (to one card, if given).
@@ -234,7 +232,7 @@ class Office:
         request, approval = self.authority.allow("scripts", [body])
         return _ask(lambda: self.keys.sign_scripts([body], request, approval))[0]
 
-    # --- stations ---------------------------------------------------------------------------------
+    # --- stations ------------------------------------------------------------
 
     def enrol(self, request: StationRequest, area: str, place: str) -> bytes:
         """Enrol a station and give it all it needs to begin: the bytes of a Provision."""
@@ -320,7 +318,7 @@ class Office:
                 findings.record(session, ingest.fork_fault(checked, str(e)), self.clock())
             raise
 
-    # --- money, losses ------------------------------------------------------------------------------
+    # --- money, losses ------------------------------------------------------------
 
     def settle(self) -> list[settle.Payment]:
         """Pay every provider what is payable."""
@@ -386,7 +384,7 @@ class Office:
                                           now_s=self.clock()),
         )[0]  # fmt: skip
 
-    # --- reading ------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------
 
     def publish(self) -> list[bytes]:
         """Sign heads of both chains where they have grown."""

@@ -86,8 +86,9 @@ def why_not(book: Book, row: ReceiptRow) -> Reasons:
         card = book.card(row.card_id)
         if card and card.blocked_version and intent.hotlist_version >= card.blocked_version:
             reasons["blocked"] = row.hash
-            book.fault(Fault(12, f"{row.card_id.hex()}/{row.sequence}", row.hash,
-                             row.terminal.hex(), "debit after the hotlist naming the card"))  # fmt: skip
+            name, owner = f"{row.card_id.hex()}/{row.sequence}", row.terminal.hex()
+            why = "debit after the hotlist naming the card"
+            book.fault(Fault(12, name, row.hash, owner, why))
     if row.loss:
         reasons["loss"] = row.hash
     for held in book.session.exec(select(Hold).where(Hold.receipt == row.hash)):

@@ -172,7 +172,7 @@ def _check_rules(book: Book, receipt: Receipt, name: str) -> None:
         book.fault(Fault(10, f"{name}/bypass", receipt.hash, owner, "more bypasses than allowed"))
 
 
-# --- statements ----------------------------------------------------------------------------------
+# --- statements ------------------------------------------------------------
 
 
 def state(book: Book, statement: Statement) -> None:
@@ -188,9 +188,7 @@ def state(book: Book, statement: Statement) -> None:
         return
     match statement.kind:
         case StatementKind.LOAD:
-            _see_counters(
-                book, card.card_id, statement.wallet, statement.counters, statement.hash
-            )
+            _see_counters(book, card.card_id, statement.wallet, statement.counters, statement.hash)
         case StatementKind.ACTIVATION:
             card.active = True
         case StatementKind.PIN_SET:
@@ -199,7 +197,7 @@ def state(book: Book, statement: Statement) -> None:
             card.script_count = max(card.script_count, statement.script_count)
 
 
-# --- one card's row of receipts -------------------------------------------------------------------
+# --- one card's row of receipts ------------------------------------------------------------
 
 
 def check_card(book: Book, card_id: bytes) -> None:

@@ -59,7 +59,7 @@ class Reader:
         """Have the debit of this intent (or of the one this void names) judged again."""
         self.book.debits.add((intent.card_id, intent.expected + (0 if intent.void_of else 1)))
 
-    # --- intents and their outcomes -------------------------------------------------------------
+    # --- intents and their outcomes ------------------------------------------------------------
 
     def on_intent(self, record: Record, body: log.Intent) -> None:
         """INTENT."""
@@ -161,7 +161,7 @@ class Reader:
         void.given_back = record.hash
         self.judge(void)
 
-    # --- goods ------------------------------------------------------------------------------------
+    # --- goods ------------------------------------------------------------
 
     def _hand(self, kind: Kind, record: Record, intent: IntentRow, sign: int) -> None:
         programme = self.book.programme(intent.wallet)
@@ -176,7 +176,10 @@ class Reader:
                         f"handed/{programme.code}")  # fmt: skip
 
     def _shelf(self, kind: Kind, evidence: bytes, good: str, amount: int, other: str) -> None:
-        self.book.add(ledger.stock(kind, evidence, good, amount, self.station.station, other))
+        terminal = self.station.station
+        self.book.add(
+            ledger.stock(kind, evidence, good, amount, terminal=terminal, other=other)
+        )
 
     def on_stock(self, record: Record, body: log.Stock) -> None:
         """STOCK: received, counted, lost or sent back (invariant 15)."""
@@ -209,7 +212,7 @@ class Reader:
             return None
         return delivery.provider
 
-    # --- cards --------------------------------------------------------------------------------------
+    # --- cards ------------------------------------------------------------
 
     def _carried(self, record: Record, raw: bytes) -> None:
         item = self.item(record, raw)

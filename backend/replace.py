@@ -89,8 +89,11 @@ def exposure(session: Session, card_id: bytes, wallet: int) -> int:
     ).one()
     state = session.get(WalletState, (card_id, wallet))
     consumed = state.debited - state.reversed + state.forfeited if state else 0
-    return (issued or 0) - consumed + losses(session, card_id, wallet) - moved_away(
-        session, card_id, wallet
+    return (
+        (issued or 0)
+        - consumed
+        + losses(session, card_id, wallet)
+        - moved_away(session, card_id, wallet)
     )
 
 

@@ -149,8 +149,7 @@ def _redeemed(session: Session, wallet: int) -> tuple[int, int]:
 def _counters(session: Session, wallet: int, issued: dict[bytes, int]) -> tuple[int, int]:
     """(ΣF, Σ residual and unapplied) by the newest counters of each card."""
     states = {
-        s.card_id: s
-        for s in session.exec(select(WalletState).where(WalletState.wallet == wallet))
+        s.card_id: s for s in session.exec(select(WalletState).where(WalletState.wallet == wallet))
     }
     forfeited = sum(s.forfeited for s in states.values())
     residual = 0
@@ -205,7 +204,7 @@ def _settlements(session: Session) -> dict[tuple[str, str], int]:
     return {(account, good): int(total) for account, good, total in rows}
 
 
-# --- goods ------------------------------------------------------------------------------------------
+# --- goods ------------------------------------------------------------
 
 
 def goods_lines(session: Session, wallets: dict[int, Programme]) -> list[dict[str, Any]]:
@@ -282,7 +281,7 @@ def _last_count(session: Session, station: Station) -> dict[str, int] | None:
     return {line.good: line.quantity for line in Record.parse(row.raw).body.stock}
 
 
-# --- the rest ----------------------------------------------------------------------------------------
+# --- the rest ------------------------------------------------------------
 
 
 def ledger_lines(session: Session, lines: list[ProgrammeLine]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from backend.errors import UploadRefusedError
 from wire.env import Environment
-from wire.errors import EnvironmentMismatchError, FormatError, SignatureInvalidError, WireError
+from wire.errors import FormatError, SignatureInvalidError, WireError
 from wire.log import Collected, Handover, Load, Pin, Receipted, ScriptDone, Upload
 from wire.objects import UploadHead, open_signed
 from wire.receipt import Receipt, Statement
@@ -83,12 +83,10 @@ def _verify(raw: bytes, receipt_keys: Mapping[bytes, bytes], env: Environment) -
     try:
         item = parse_item(raw)
         if item.env != env:
-            raise EnvironmentMismatchError(f"environment {item.env:#04x}")
+            return Bad(16, f"environment {item.env:#04x}")
         key = receipt_keys.get(item.card_id)
         if key is None:
             return Bad(19, "no certificate of this card stands in the issuance log")
         return item.verify(key)
-    except EnvironmentMismatchError as e:
-        return Bad(16, str(e))
     except (FormatError, SignatureInvalidError) as e:
         return Bad(1, str(e))

@@ -175,7 +175,7 @@ def _files(seed: int, rows: int | None) -> dict[str, bytes]:
 
 def make(folder: Path, url: str | None = None, seed: int = 1) -> BackendWorld:
     """A world on SQLite in ``folder``, or on the database at ``url``."""
-    rng, clock = random.Random(seed), Clock()
+    rng, clock = random.Random(seed), Clock()  # noqa: S311 - tests repeat
     world = make_world(ENV, random=rng.randbytes, now_s=clock(), from_s=START_S - 90 * 86_400)
     trust = TrustStore(world.trust, allow_demo=True)
     state, later = State(":memory:", ENV), _Later()
@@ -236,7 +236,7 @@ class SoftCard:
             c = replace(c, reversed=c.reversed + amount)
         self.wallets[wallet] = c
         self.sequence += 1
-        fields: dict[str, object] = dict(
+        fields: dict[str, object] = dict(  # noqa: C408 - reads like the call it feeds
             env=ENV, kind=kind, card_id=self.card_id, sequence=self.sequence, wallet=wallet,
             basket_version=1, amount=amount, counters=c, terminal_id=terminal,
             terminal_serial=1, officer=0, terminal_sequence=intent.sequence,

@@ -41,4 +41,3 @@ def ready(world: BackendWorld) -> BackendWorld:
     world.import_all(rows=12)
     world.desk()
     return world
-

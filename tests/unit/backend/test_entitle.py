@@ -155,7 +155,7 @@ def test_a_reissue_carries_the_acknowledgement_and_no_cause(ready: BackendWorld)
     terminal.debit(card, CASH, 1000)
     terminal.debit(card, FOOD, 1)
     terminal.send()
-    before = {w: e for w, e in card.entitlements.items()}
+    before = dict(card.entitlements)
     made, refused = ready.office.entitle()
     assert (made, refused) == (len(before), [])
     ready.load(card)

@@ -318,7 +318,7 @@ def test_a_gap_is_open_until_it_is_filled(
     ready: BackendWorld, card: SoftCard, terminal: SoftStation
 ) -> None:
     lost = ready.terminal(b"TERM0002")
-    _, first = lost.debit(card, CASH, 1000)
+    lost.debit(card, CASH, 1000)
     terminal.debit(card, CASH, 2000)
     terminal.send()
     report = ready.office.report()

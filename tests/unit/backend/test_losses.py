@@ -59,9 +59,8 @@ def test_a_lost_card_is_blocked_and_its_residual_waits_for_every_terminal(
     assert ready.office.reserve(card.card_id)["waiting_for"] == [second.name.hex()]
     second.send()
     assert ready.office.reserve(card.card_id) == {
-        "exposure": {FOOD: 1, CASH: 200_000} | {
-            w: ready.office.reserve(card.card_id)["exposure"][w] for w in card.wallets
-        },
+        "exposure": {FOOD: 1, CASH: 200_000}
+        | {w: ready.office.reserve(card.card_id)["exposure"][w] for w in card.wallets},
         "waiting_for": [],
     }
     with pytest.raises(ReserveError):
@@ -233,18 +232,14 @@ def test_goods_add_up_to_the_gram(ready: BackendWorld, card: SoftCard) -> None:
     assert ready.office.report()["goods_difference"] > 0
 
 
-def test_stock_without_a_signed_delivery_is_a_finding(
-    ready: BackendWorld, card: SoftCard
-) -> None:
+def test_stock_without_a_signed_delivery_is_a_finding(ready: BackendWorld, card: SoftCard) -> None:
     terminal = ready.terminal(b"TERM0001")
     terminal.receive(bytes(32), RICE)
     terminal.send()
     assert findings(ready) == [15]
 
 
-def test_a_lost_terminals_stock_goes_to_a_loss_account(
-    ready: BackendWorld, card: SoftCard
-) -> None:
+def test_a_lost_terminals_stock_goes_to_a_loss_account(ready: BackendWorld, card: SoftCard) -> None:
     terminal = ready.terminal(b"TERM0001")
     delivery = deliver(ready, terminal, RICE)
     terminal.receive(delivery, RICE)

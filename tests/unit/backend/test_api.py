@@ -1,0 +1,125 @@
+"""The HTTP API: the contract's routes, problems in two languages, no personal data."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+import uvicorn
+
+from backend.api import PROBLEM, make_app
+from keys.enrol import Provision, StationRequest
+from keys.issuance import HttpIssuance, IssuanceItem
+from keys.signer import Ed25519Signer, P256KeyAgreement
+from tests.support.backend_world import CASH, DESK, ENV, BackendWorld
+from wire import cbor, log
+from wire.bundle import unpack
+from wire.chain import IssuanceKind
+from wire.entitlement import Entitlement
+from wire.objects import StationKind
+
+
+@pytest.fixture
+def http(ready: BackendWorld, tmp_path: Path) -> Iterator[httpx.Client]:
+    """A real server on a socket; the port is bound before the thread starts."""
+    path = tmp_path / "s"
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    sock.listen(16)
+    server = uvicorn.Server(uvicorn.Config(make_app(ready.office), log_level="error"))
+    thread = Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    transport = httpx.HTTPTransport(uds=str(path))
+    with httpx.Client(transport=transport, base_url="http://backend", timeout=60) as client:
+        yield client
+    server.should_exit = True
+    thread.join(10)
+    sock.close()
+
+
+def test_upload_twice_and_fork(ready: BackendWorld, http: httpx.Client) -> None:
+    card = next(c for c in ready.cards(12) if CASH in c.wallets)
+    terminal = ready.terminal(b"TERM0001")
+    terminal.debit(card, CASH, 1000)
+    raw = terminal.upload()
+    first = http.post("/v1/uploads", content=raw)
+    assert (first.status_code, first.headers["content-type"]) == (200, "application/cbor")
+    assert http.post("/v1/uploads", content=raw).content == first.content
+    del terminal.records[-1]
+    terminal.add(log.Boot("x"))
+    fork = http.post("/v1/uploads", content=terminal.upload())
+    assert (fork.status_code, fork.headers["content-type"]) == (409, PROBLEM)
+    body = fork.json()
+    assert body["type"] == "urn:betang:fork"
+    assert body["title"] != body["title_en"]
+    report = http.get("/v1/report").json()
+    assert [f["invariant"] for f in report["findings"]] == [2]
+
+
+def test_a_gap_says_where_to_begin(ready: BackendWorld, http: httpx.Client) -> None:
+    terminal = ready.terminal(b"TERM0001")
+    terminal.add(log.Boot("x"))
+    answer = http.post("/v1/uploads", content=terminal.upload(first=2))
+    assert (answer.status_code, answer.json()["expected"]) == (409, 1)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v1/uploads", 422),
+        ("POST", "/v1/issuance", 422),
+        ("POST", "/v1/enrolments?area=*&place=x", 422),
+        ("POST", "/v1/officers", 422),
+        ("GET", "/v1/bundles/zz", 422),
+        ("GET", "/v1/bundles/0000000000000000", 404),
+        ("GET", "/v1/cards/0000000000000000/entitlements", 404),
+    ],
+)
+def test_bad_input_is_a_problem(http: httpx.Client, method: str, path: str, status: int) -> None:
+    answer = http.request(method, path, content=b"\x01\x02" if method == "POST" else None)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == PROBLEM
+    assert "Traceback" not in answer.text
+
+
+def test_enrolment_bundle_orders_entitlements(ready: BackendWorld, http: httpx.Client) -> None:
+    log_key = Ed25519Signer.generate(ready.random)
+    channel = P256KeyAgreement.generate(ready.random)
+    request = StationRequest.make(ENV, b"TERM0009", StationKind.TERMINAL, log_key, channel)
+    answer = http.post("/v1/enrolments?area=62&place=Balai", content=bytes(request))
+    provision = Provision.parse(answer.content)
+    assert len(provision.certificates) == 1
+    assert len(provision.links) == 2
+    assert unpack(provision.bundle)
+    again = http.get(f"/v1/bundles/{b'TERM0009'.hex()}", params={"epoch": 1, "counter": 1})
+    assert again.status_code == 204
+    ready.office.order_cards(DESK)
+    orders = list(cbor.decode_sequence(http.get(f"/v1/orders/{DESK.hex()}").content))
+    card = ready.issue(orders[1])
+    assert len(list(cbor.decode_sequence(http.get(f"/v1/orders/{DESK.hex()}").content))) == (
+        len(orders) - 1
+    )
+    made = http.post(f"/v1/cards/{card.card_id.hex()}/entitlements")
+    held = http.get(f"/v1/cards/{card.card_id.hex()}/entitlements")
+    assert made.content == held.content
+    assert {Entitlement.parse(x).card_id for x in cbor.decode_sequence(made.content)} == {
+        card.card_id
+    }
+
+
+def test_the_key_services_log_over_http(ready: BackendWorld, http: httpx.Client) -> None:
+    appender = HttpIssuance(http)
+    item = IssuanceItem(IssuanceKind.OBJECT, bytes(32), note="bundle")
+    before = http.get("/v1/health").json()["issuance"]
+    appender.append_many([item])
+    appender.append_many([item])
+    assert http.get("/v1/health").json()["issuance"] == before + 1
+
+
+def test_metrics_name_nobody(ready: BackendWorld, http: httpx.Client) -> None:
+    text = http.get("/metrics").text
+    assert "betang_chain_sequence" in text
