@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from keys.http import KeyClient
 from keys.store import SealedStore
 from wire import cbor
 from wire.cvc import Certificate
+from wire.entitlement import Script, ScriptAction
 from wire.errors import WireError
 from wire.objects import DecisionKind
 
@@ -192,6 +194,11 @@ def _hotlist(office: Office, a: argparse.Namespace) -> Any:
     return {"version": office.block(set(a.cards), hotlist_only=a.no_script).version}
 
 
+def _script(office: Office, a: argparse.Namespace) -> Any:
+    action = ScriptAction[a.action.upper().replace("-", "_")]
+    return {"number": Script.parse(office.script(a.card, action, a.officer)).number}
+
+
 def _export(office: Office, a: argparse.Namespace) -> Any:
     return office.export(a.out)
 
@@ -326,6 +333,10 @@ def _loss_arguments(add: Adder) -> None:
     for command in (move, decide):
         command.add_argument("--number", required=True)
         command.add_argument("--reason", required=True)
+    script = add("script", _script, "one script for one card")
+    script.add_argument("card", type=_eight)
+    script.add_argument("action", choices=("block", "unblock", "pin-unblock", "pin-reset"))
+    script.add_argument("--officer", type=int, default=0)
     hotlist = add("hotlist", _hotlist, "block these cards")
     hotlist.add_argument("cards", type=_eight, nargs="+")
     hotlist.add_argument("--no-script", action="store_true")
@@ -337,10 +348,13 @@ def _run(a: argparse.Namespace) -> Any:
     config = load_config(a.data)
     if not config.key_service:
         raise ConfigError("config.json names no key service")
-    keys = KeyClient(Path(config.key_service))
-    office = open_office(a.data, Settings(), keys, system_clock, demo=a.demo)
     run: Handler = a.run
-    return run(office, a)
+    with closing(KeyClient(Path(config.key_service))) as keys:
+        office = open_office(a.data, Settings(), keys, system_clock, demo=a.demo)
+        try:
+            return run(office, a)
+        finally:
+            office.db.engine.dispose()
 
 
 def main(argv: list[str] | None = None) -> int:

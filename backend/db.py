@@ -67,6 +67,11 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(writes=True)
+        # On PostgreSQL only this level shows a report its many tables at one moment.
+        # Writers stay at READ COMMITTED: their view must be younger than the lock they take.
+        is_postgresql = engine.dialect.name == "postgresql"
+        level = {"isolation_level": "REPEATABLE READ"} if is_postgresql else {}
+        self._reader = engine.execution_options(**level)
 
     def found(self, env: Environment, epoch: int = 1) -> None:
         """Create the tables and say whose they are; :class:`ConfigError` if another's."""
@@ -88,5 +93,5 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view; nothing is kept."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with Session(self._reader, expire_on_commit=False) as session:
             yield session

@@ -305,9 +305,7 @@ def deliveries(session: Session, data: bytes) -> int:
             lines = tuple(GoodsLine(x["good"], UNITS[x["unit"]], x["quantity"])
                           for x in item["lines"])  # fmt: skip
             terminal = bytes.fromhex(item["terminal"])
-            shape = StockDelivery(
-                item["number"], item["provider"], terminal, lines, item["time_s"]
-            )
+            shape = StockDelivery(item["number"], item["provider"], terminal, lines, item["time_s"])
             objects.draft(session, shape, item["number"])
         except (ValueError, KeyError, TypeError, FormatError) as e:
             raise ImportRefusedError(f"delivery {item.get('number')!r}: {e}") from e

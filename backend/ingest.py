@@ -136,7 +136,9 @@ def acknowledge(
     session: Session, trust: TrustStore, signer: Signer, head: UploadHead, now_s: int
 ) -> bytes:
     """Sign an acknowledgement, keep it, and enter it into the issuance log by its hash."""
-    signed = sign_object(signer, Acknowledgement(head.station, head.last, head.head, now_s), trust.env)
+    signed = sign_object(
+        signer, Acknowledgement(head.station, head.last, head.head, now_s), trust.env
+    )
     name = f"{head.station.hex()}/{head.last}/{now_s}"
     objects.keep(session, Acknowledgement.KIND, bytes(signed), name)
     issuance.append(session, trust, [object_item(signed)], now_s)

@@ -16,6 +16,7 @@ import httpx
 from sqlmodel import Session, col, select
 
 from backend import (
+    ageing,
     bundles,
     cards,
     entitle,
@@ -324,6 +325,7 @@ class Office:
         """Pay every provider what is payable."""
         with self.db.write() as session:
             paid = settle.settle(session, self.clock())
+            ageing.age(session, self.clock())
             heads.publish(session, self.ack, self.trust.env, self.clock())
             return paid
 

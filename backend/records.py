@@ -177,9 +177,7 @@ class Reader:
 
     def _shelf(self, kind: Kind, evidence: bytes, good: str, amount: int, other: str) -> None:
         terminal = self.station.station
-        self.book.add(
-            ledger.stock(kind, evidence, good, amount, terminal=terminal, other=other)
-        )
+        self.book.add(ledger.stock(kind, evidence, good, amount, terminal=terminal, other=other))
 
     def on_stock(self, record: Record, body: log.Stock) -> None:
         """STOCK: received, counted, lost or sent back (invariant 15)."""

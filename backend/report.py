@@ -367,4 +367,11 @@ def counts(session: Session) -> dict[str, int]:
         ),
         "rejected_cards": kinds.get(int(RecordType.REJECTED), 0),
         "disputes": kinds.get(int(RecordType.DISPUTE), 0),
+        **_rejected(session),
     }  # fmt: skip
+
+
+def _rejected(session: Session) -> dict[str, int]:
+    """Cards turned away, by reason (``rejected_specimen_card`` and so on)."""
+    rows = session.exec(select(RecordRow.raw).where(RecordRow.kind == int(RecordType.REJECTED)))
+    return dict(Counter(f"rejected_{Record.parse(raw).body.reason.name.lower()}" for raw in rows))

@@ -129,11 +129,15 @@ def test_an_unfunded_row_funds_nothing(world: BackendWorld) -> None:
 
 
 def test_the_database_itself_keeps_the_bound(ready: BackendWorld) -> None:
-    with pytest.raises(IntegrityError), ready.office.db.write() as session:
-        fund = session.get(Fund, 0x0102)
-        assert fund is not None
-        fund.allocated_minor = fund.released_minor + 1
-        session.add(fund)
+    def exceed() -> None:
+        with ready.office.db.write() as session:
+            fund = session.get(Fund, 0x0102)
+            assert fund is not None
+            fund.allocated_minor = fund.released_minor + 1
+            session.add(fund)
+
+    with pytest.raises(IntegrityError):
+        exceed()
 
 
 @pytest.mark.parametrize("table", ["card", "receipt", "station"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlmodel import SQLModel, select
 
-from backend import ingest, ledger, payable
+from backend import ingest, ledger
 from backend.errors import ForkError, UploadGapError, UploadRefusedError
 from backend.models import FindingRow, ReceiptRow
 from keys.signer import Ed25519Signer, P256Signer, sign_object
 from tests.support.backend_world import CASH, ENV, BackendWorld, SoftCard, SoftStation
 from wire import log
+from wire.chain import LedgerEntry, check_entries
 from wire.log import Record, Upload
 from wire.objects import UploadHead
 from wire.receipt import Receipt, ReceiptKind
@@ -168,6 +172,39 @@ def test_killed_between_two_steps_all_or_nothing(
     assert payables(ready) == 1000
 
 
+def test_kill_9_in_the_middle(
+    ready: BackendWorld, card: SoftCard, terminal: SoftStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that dies before its commit has done nothing; the next one does it all."""
+    terminal.debit(card, CASH, 1000)
+    before = state(ready)
+    ready.office.db.engine.dispose()
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr(ingest, "acknowledge", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        terminal.send()
+        os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert state(ready) == before
+    terminal.send()
+    assert payables(ready) == 1000
+
+
+def test_many_uploaders_at_once_settle_once(
+    ready: BackendWorld, card: SoftCard, terminal: SoftStation
+) -> None:
+    for _ in range(3):
+        terminal.debit(card, CASH, 1000)
+    uploads = [terminal.upload(1, n) for n in range(2, len(terminal.records) + 1)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ready.office.ingest, uploads * 3))
+    assert payables(ready) == 3000
+    assert findings(ready) == []
+    with ready.office.db.read() as session:
+        check_entries([LedgerEntry.parse(raw) for raw in ledger.entries(session)])
+
+
 def test_a_forged_receipt_is_set_aside_and_the_rest_settles(
     ready: BackendWorld, card: SoftCard, terminal: SoftStation
 ) -> None:
@@ -292,7 +329,7 @@ def test_a_void_before_and_after_hand_over(
 def test_a_debit_is_in_suspense_while_its_void_is_open(
     ready: BackendWorld, card: SoftCard, terminal: SoftStation
 ) -> None:
-    debit, receipt = terminal.debit(card, CASH, 1000)
+    debit, _ = terminal.debit(card, CASH, 1000)
     terminal.send()
     void = terminal.add(log.VoidIntent(debit.sequence, card.card_id, 1, 1, 0, True, "x"))
     terminal.send()
@@ -326,6 +363,9 @@ def test_a_gap_is_open_until_it_is_filled(
     assert report["programmes"][1]["difference"] == -1000 or any(
         p["difference"] for p in report["programmes"]
     )
+    ready.clock.now_s += 31 * 86_400
+    ready.office.settle()
+    assert findings(ready) == [4]
     lost.send()
     assert ready.office.report()["gaps"] == []
     ready.office.settle()
@@ -386,7 +426,3 @@ def test_a_debit_after_the_hotlist_was_installed_is_not_payable(
     terminal.send()
     assert findings(ready) == [12]
     assert payables(ready) == 3000
-
-
-def test_every_reason_to_hold_is_final_or_lifted_by_decision() -> None:
-    assert payable.FINAL == {"reversed", "returned", "clone", "written-off"}

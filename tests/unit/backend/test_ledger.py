@@ -30,7 +30,9 @@ def transfers() -> st.SearchStrategy[ledger.Transfer]:
     )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.lists(transfers(), max_size=8), max_size=4))
 def test_everything_balances_and_links(batches: list[list[ledger.Transfer]]) -> None:
     engine = create_engine("sqlite://")

@@ -1,0 +1,166 @@
+"""``betang-backend`` as it is run: its own folder, the key service and the API on sockets."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from backend import cli
+from backend.api import make_app
+from backend.clock import system_clock
+from backend.config import Settings, open_office
+from keys.enrol import Provision, StationRequest
+from keys.hierarchy import SERVICE_ROLES, World, make_world
+from keys.http import KeyClient
+from keys.http import make_app as keys_app
+from keys.issuance import HttpIssuance
+from keys.service import KeyService
+from keys.servicecore import Keys
+from keys.signer import Ed25519Signer, P256KeyAgreement
+from keys.state import State
+from keys.store import SealedStore
+from keys.trust import TrustStore
+from tests.support.backend_world import ENV, _files
+from wire.objects import KeyRole, StationKind
+
+SECRET = "rahasia-demo"
+
+
+@contextmanager
+def serving(app: FastAPI, path: Path) -> Iterator[None]:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    sock.listen(16)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    yield
+    server.should_exit = True
+    thread.join(10)
+    sock.close()
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> World:
+    """A hierarchy whose Ack and approval keys lie in sealed stores, each with its passphrase."""
+    now_s = int(time.time())
+    rng = random.Random(5)  # noqa: S311
+    world = make_world(ENV, random=rng.randbytes, now_s=now_s, from_s=now_s - 86_400)
+    (tmp_path / "trust.cbor").write_bytes(bytes(world.trust))
+    (tmp_path / "pass").write_text(SECRET + "\n")
+    store = SealedStore(tmp_path / "sealed", log_n=10)
+    named = {"ack-1": world.signers[KeyRole.ACK, 1], "p1": world.people[1], "p2": world.people[2]}
+    for name, signer in named.items():
+        assert isinstance(signer, Ed25519Signer)
+        store.save(name, signer.private_bytes(), SECRET)
+    for n, link in enumerate(world.links):
+        (tmp_path / f"link{n}").write_bytes(bytes(link))
+    return world
+
+
+def run(folder: Path, *arguments: str, demo: bool = True) -> int:
+    flags = ["--demo"] if demo else []
+    return cli.main(["--data", str(folder / "b"), *flags, *arguments])
+
+
+def init(folder: Path) -> int:
+    sealed, secret = folder / "sealed", folder / "pass"
+    return run(
+        folder, "init", "--trust", str(folder / "trust.cbor"), "--ack-store", str(sealed),
+        "--ack-name", "ack-1", "--ack-passphrase-file", str(secret), "--key-service",
+        str(folder / "k"), "--asker", f"1:{sealed}:p1:{secret}", "--approver",
+        f"2:{sealed}:p2:{secret}",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def served(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., int]]:
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+    assert init(tmp_path) == 0
+    trust = TrustStore(people.trust, allow_demo=True)
+    signers = {n: s for n, s in people.signers.items() if n[0] in SERVICE_ROLES}
+    rng = random.Random(6)  # noqa: S311
+    channel = P256KeyAgreement.generate(rng.randbytes)
+    keys = Keys(signers, rng.randbytes(32), {}, channel, b"DEMOPERS")
+    client = httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "a")),
+                          base_url="http://backend", timeout=60)  # fmt: skip
+    service = KeyService(trust, keys, State(":memory:", ENV), HttpIssuance(client),
+                         clock=system_clock, random=rng.randbytes)  # fmt: skip
+    asks = KeyClient(tmp_path / "k")
+    office = open_office(tmp_path / "b", Settings(), asks, system_clock, demo=True)
+    with serving(keys_app(service), tmp_path / "k"), serving(make_app(office), tmp_path / "a"):
+        yield lambda *arguments: run(tmp_path, *arguments)
+    asks.close()
+    client.close()
+    office.db.engine.dispose()
+
+
+def test_from_init_to_export(
+    served: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        served("setup", "--link", str(tmp_path / "link0"), "--link", str(tmp_path / "link1")) == 0
+    )
+    for name, data in _files(62, 6).items():
+        (tmp_path / name).write_bytes(data)
+    assert served(
+        "import", "--households", str(tmp_path / "dtsen.csv"), "--programmes",
+        str(tmp_path / "programmes.json"), "--verifications", str(tmp_path / "verifikasi.csv"),
+        "--decree", str(tmp_path / "sk.json"), "--funds", str(tmp_path / "funds.json"),
+    ) == 0  # fmt: skip
+    capsys.readouterr()
+    rng = random.Random(7)  # noqa: S311
+    request = StationRequest.make(
+        ENV, b"TERM0001", StationKind.TERMINAL, Ed25519Signer.generate(rng.randbytes),
+        P256KeyAgreement.generate(rng.randbytes),
+    )  # fmt: skip
+    (tmp_path / "request").write_bytes(bytes(request))
+    assert served("enrol", str(tmp_path / "request"), "--area", "*", "--place", "Balai", "--out",
+                  str(tmp_path / "provision")) == 0  # fmt: skip
+    assert Provision.parse((tmp_path / "provision").read_bytes()).bundle
+    assert served("orders", "--desk", "DESK0001", "--out", str(tmp_path / "orders")) == 0
+    assert served("entitle") == 0
+    assert served("settle") == 0
+    capsys.readouterr()
+    assert served("report", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["difference_minor"], report["counts"]["families"]) == (0, 6)
+    assert served("report") == 0
+    assert "SELISIH: Rp0" in capsys.readouterr().out
+    assert served("export", "--out", str(tmp_path / "export")) == 0
+    assert (tmp_path / "export/objects/decree.cbor").stat().st_size
+
+
+def test_errors_are_one_line_in_the_users_language(
+    served: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "junk").write_bytes(b"junk")
+    assert served("ingest", str(tmp_path / "junk")) == 1
+    assert "Unggahan tidak sah" in capsys.readouterr().err
+    assert run(tmp_path, "--lang", "en", "reserve", "DEMO0001") == 1
+    assert "was not found" in capsys.readouterr().err
+
+
+def test_a_demo_root_is_refused_without_demo(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+    assert init(tmp_path) == 0
+    assert run(tmp_path, "report", demo=False) == 1
+    assert "DEMO" in capsys.readouterr().err
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", "wrong")
+    assert run(tmp_path, "report") == 1
