@@ -6,9 +6,10 @@ import each other.
 
 from __future__ import annotations
 
-import enum
 from functools import reduce
 from typing import Protocol
+
+from wire.receipt import Interface
 
 __all__ = [
     "ATR_CONTACTLESS",
@@ -20,13 +21,6 @@ __all__ = [
     "build_atr",
     "interface_of",
 ]
-
-
-class Interface(enum.Enum):
-    """How a card is read; a flag in a receipt, never a verification result."""
-
-    CONTACT = "contact"
-    CONTACTLESS = "contactless"
 
 
 class IccDevice(Protocol):

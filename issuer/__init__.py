@@ -1,0 +1,1 @@
+"""The desk: personalisation, stock, hand-over."""

@@ -1,0 +1,1 @@
+"""The look the three faces share."""

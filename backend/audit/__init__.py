@@ -1,0 +1,1 @@
+"""The auditor's verifier: files and a trust file, no database."""

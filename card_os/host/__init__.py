@@ -1,0 +1,1 @@
+"""The reader's side: links and typed sessions."""

@@ -1,0 +1,1 @@
+"""A software card with real non-volatile memory, security domain and purse."""
