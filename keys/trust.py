@@ -90,7 +90,7 @@ class TrustStore:
         return statement
 
     def _enter(self, statement: KeyStatement) -> None:
-        held = self._statements.setdefault((statement.role, statement.version), [])
+        held = self._statements.get((statement.role, statement.version), [])
         if statement in held:
             return
         kid = key_id(statement.public_key)
@@ -99,7 +99,7 @@ class TrustStore:
         # A person keeps the number and gets a new key each year; a version of a role has one key.
         if held and statement.role != KeyRole.APPROVAL:
             raise TrustError(f"two statements for {statement.role.name} {statement.version}")
-        held.append(statement)
+        self._statements[statement.role, statement.version] = [*held, statement]
         self._by_kid.setdefault(kid, []).append(statement)
 
     def add_revocation(self, raw: bytes) -> Revocation:
