@@ -125,7 +125,7 @@ class PcscdWorld:
 
     @property
     def env(self) -> dict[str, str]:
-        """What to add to a client's environment, before it loads libpcsclite's context."""
+        """What to add to a client's environment before its first PC/SC call: it is read once."""
         return {"PCSCLITE_CSOCK_NAME": self.socket}
 
     @property
@@ -294,8 +294,8 @@ def _check(result: int, what: str) -> None:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 
 
-def _bind_mount(source: Path, target: Path) -> None:
-    _check(_libc.mount(os.fsencode(source), os.fsencode(target), None, _MS_BIND, None), "mount")
+def _mount(source: bytes, target: Path, kind: bytes | None, flags: int) -> None:
+    _check(_libc.mount(source, os.fsencode(target), kind, flags, None), "mount")
 
 
 def _loopback_up() -> None:
@@ -319,20 +319,22 @@ class _Inside:
 
     def prepare(self) -> None:
         """Mounts, loopback, configuration and doors."""
-        run, driver = self._directory / "run", self._directory / "libifdvpcd.so"
+        run, drivers = self._directory / "run", self._directory / "drivers"
         run.joinpath(self._ipc.name).mkdir(parents=True)
         empty, conf = self._directory / "empty", self._directory / "conf"
-        empty.mkdir()
-        conf.mkdir()
-        driver.touch()
-        _bind_mount(self._driver, driver)
+        for folder in (empty, conf, drivers):
+            folder.mkdir()
+        # A tmpfs, as /tmp may be noexec; a copy per instance, as vpcd keeps its slots in globals.
+        _mount(b"tmpfs", drivers, b"tmpfs", 0)
+        for slot in range(0, self._count, _SLOTS):
+            shutil.copyfile(self._driver, drivers / f"vpcd{slot}.so")
         # No USB driver, so that no reader of the user's can be taken.
-        _bind_mount(empty, self._drivers)
-        _bind_mount(run, self._ipc.parent)
+        _mount(os.fsencode(empty), self._drivers, None, _MS_BIND)
+        _mount(os.fsencode(run), self._ipc.parent, None, _MS_BIND)
         _loopback_up()
         entries = [
             f'FRIENDLYNAME "{_entry_name(slot)}"\nDEVICENAME /dev/null:{_FIRST_PORT + slot:#x}\n'
-            f"LIBPATH {driver}\nCHANNELID {_FIRST_PORT + slot:#x}\n"
+            f"LIBPATH {drivers}/vpcd{slot}.so\nCHANNELID {_FIRST_PORT + slot:#x}\n"
             for slot in range(0, self._count, _SLOTS)
         ]
         (conf / "betang").write_text("\n".join(entries))
@@ -367,7 +369,7 @@ class _Inside:
 
     def leave(self) -> None:
         """Take back the mounts (our folder cannot be removed over one) and remove the folder."""
-        for target in (self._ipc.parent, self._drivers, self._directory / "libifdvpcd.so"):
+        for target in (self._ipc.parent, self._drivers, self._directory / "drivers"):
             _libc.umount2(os.fsencode(target), _MNT_DETACH)
         shutil.rmtree(self._directory, ignore_errors=True)
 

@@ -1,5 +1,36 @@
 """What every suite shares."""
 
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from demo.pcscd import PcscdWorld, WorldError
+
+CONFORMANCE_READER = 3  # the readers before it are for tests/unit/card_os
+
+
+@pytest.fixture(scope="session")
+def pcscd_world() -> Iterator[PcscdWorld]:
+    """A private pcscd with four empty virtual readers, which this process and its children see.
+
+    One for the whole process: libpcsclite reads PCSCLITE_CSOCK_NAME once. Put a card in with
+    `VpcdSlot(pcscd_world.doors[n]).insert(card)`, reach it with
+    `PcscReader(pcscd_world.readers[n])`, and take it out again.
+    """
+    patch = pytest.MonkeyPatch()
+    try:
+        with PcscdWorld(4) as world:
+            for name, value in world.env.items():
+                patch.setenv(name, value)
+            yield world
+    except WorldError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"not proved through pcscd: {error}")
+    finally:
+        patch.undo()
+
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name bytes by their place: keys made at import differ between the workers of a run."""

@@ -20,13 +20,14 @@ from card_os.reference.card import ReferenceCard
 from card_os.reference.packages import PACKAGES
 from card_os.reference.profiles import TransportKeys
 from card_os.reference.vpcd import VpcdSlot
-from demo.pcscd import PcscdWorld, WorldError
 from tests.conformance.world import TRANSPORT, Authorities, Bench
+from tests.conftest import CONFORMANCE_READER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from card_os.host.links import Link
+    from demo.pcscd import PcscdWorld
 
 SOCKET = os.environ.get("BETANG_CONFORMANCE_SOCKET", "")
 SETTINGS = ["reference", "pcscd", *(["socket"] if SOCKET else [])]
@@ -44,27 +45,16 @@ def _reference() -> Iterator[Callable[[], Link]]:
     yield lambda: InProcessLink(_card("t1"))
 
 
-def _pcscd() -> Iterator[Callable[[], Link]]:
+def _pcscd(world: PcscdWorld) -> Iterator[Callable[[], Link]]:
+    slot = VpcdSlot(world.doors[CONFORMANCE_READER], known_empty=True)
+    slot.insert(T0Face(_card("t0")))
+    reader = PcscReader(world.readers[CONFORMANCE_READER])
     try:
-        world = PcscdWorld(1).__enter__()
-    except WorldError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"not proved through pcscd: {error}")
-    patch = pytest.MonkeyPatch()
-    slot = VpcdSlot(world.doors[0], known_empty=True)
-    try:
-        for name, value in world.env.items():
-            patch.setenv(name, value)
-        slot.insert(T0Face(_card("t0")))
-        reader = PcscReader(world.readers[0])
         assert reader.wait_for_card(10)
         yield reader.connect
-        reader.close()
     finally:
+        reader.close()
         slot.remove()
-        patch.undo()
-        world.__exit__()
 
 
 def _socket() -> Iterator[Callable[[], Link]]:
@@ -74,7 +64,10 @@ def _socket() -> Iterator[Callable[[], Link]]:
 @pytest.fixture(scope="session", params=SETTINGS)
 def card_link(request: pytest.FixtureRequest) -> Iterator[Callable[[], Link]]:
     """A factory of links; a card may be the same one each time, so the bench installs anew."""
-    yield from {"reference": _reference, "pcscd": _pcscd, "socket": _socket}[request.param]()
+    if request.param == "pcscd":
+        yield from _pcscd(request.getfixturevalue("pcscd_world"))
+    else:
+        yield from {"reference": _reference, "socket": _socket}[request.param]()
 
 
 @pytest.fixture(scope="session")
