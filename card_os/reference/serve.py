@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Any, cast
 
 from card_os.icc import ATR_CONTACTLESS, ATR_T0, ATR_T1, T0Face, interface_of
 from card_os.reference.card import ReferenceCard
+from card_os.reference.errors import ReferenceCardError
 from card_os.reference.foreign import DroppingCard, EchoCard, ForeignCard, UnfitCard
-from card_os.reference.memory import PowerLoss
 from card_os.reference.packages import PACKAGES
 from card_os.reference.profiles import TransportKeys
 from card_os.reference.vpcd import VpcdError, VpcdSlot
 from keys.kdf import StaticKeys
-from wire import receipt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from card_os.icc import IccDevice
+    from card_os.reference.memory import Nvm
 
 __all__ = ["CardPlace", "CardServer", "CardSource", "ServeError", "Tear", "ask", "open_card"]
 
@@ -89,14 +89,16 @@ def open_card(source: CardSource, atr: bytes) -> IccDevice:
         return CARDS[source.name](atr)
     if not source.state.exists():
         raise ServeError(f"no card in {source.state}: make one with `betang-card make`")
-    contactless, sides = atr == ATR_CONTACTLESS, receipt.Interface
-    return ReferenceCard.load(
-        source.state,
-        registry=PACKAGES,
-        random=os.urandom,
-        interface=sides.CONTACTLESS if contactless else sides.CONTACT,
-        protocol="t0" if atr == ATR_T0 else "t1",
-    )
+    try:
+        return ReferenceCard.load(
+            source.state,
+            registry=PACKAGES,
+            random=os.urandom,
+            interface=interface_of(atr),
+            protocol="t0" if atr == ATR_T0 else "t1",
+        )
+    except ReferenceCardError as error:
+        raise ServeError(f"no card in {source.state}: {error}") from error
 
 
 def make_card(state: Path, keys: Path, serial: bytes) -> None:
@@ -129,21 +131,22 @@ class CardPlace:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._raw: IccDevice | None = None
         self._card: IccDevice | None = None
-        self._tear: Tear | None = None
+        self._nvm: Nvm | None = None
+        self._tear: Tear | None = None  # armed, waiting for its command
+        self._writes_left: int | None = None  # counting; a reset does not end it
         self.inside = False
         self.commands = 0
         self.cuts = 0
 
     def hold(self, card: IccDevice, atr: bytes) -> None:
-        """Take this card (not yet inserted) instead of the present one, which is closed."""
+        """Take this card (not yet inserted) instead of the present one, whose file is closed."""
         with self._lock:
             self.take_out()
-            close = getattr(self._raw, "close", None)
-            if close is not None:
-                close()
-            self._raw = card
+            if self._nvm is not None:
+                self._nvm.close()
+            self._nvm = getattr(card, "nvm", None)
+            self._tear = self._writes_left = None
             self._card = T0Face(card) if atr == ATR_T0 else card
 
     def put_in(self) -> bool:
@@ -162,11 +165,9 @@ class CardPlace:
     def arm(self, tear: Tear) -> None:
         """Set the tear switch. Raises ServeError when the card has no memory to tear."""
         with self._lock:
-            if tear.writes is not None and getattr(self._raw, "nvm", None) is None:
+            if tear.writes is not None and self._nvm is None:
                 raise ServeError("this card has no persistent memory")
-            self._tear = tear
-            if tear.ins is None:
-                self._start_counting()
+            self._tear, self._writes_left = tear, None
 
     def power_on(self) -> bytes:
         """Return the ATR, or no bytes without a card."""
@@ -185,29 +186,26 @@ class CardPlace:
             if not self.inside or self._card is None:
                 return b""
             self.commands += 1
-            tear = self._tear
-            armed = tear is not None and tear.ins in {
-                None,
-                command[1] if len(command) > 1 else None,
-            }
-            if armed and tear is not None and tear.ins is not None:
-                self._start_counting()
-            try:
-                answer = self._card.transmit(command)
-            except PowerLoss:
-                answer = b""
-            if armed and tear is not None and tear.writes is None:
-                answer = b""
-            if not answer:
+            before_answer = self._trigger(command)
+            if self._nvm is not None:
+                self._nvm.tear_before = self._writes_left
+            answer = self._card.transmit(command)
+            if self._nvm is not None:
+                self._writes_left = self._nvm.tear_before
+            if before_answer or not answer:
                 self.cuts += 1
-                self._tear = None
+                self._tear = self._writes_left = None
                 self.take_out()
+                return b""
             return answer
 
-    def _start_counting(self) -> None:
-        if self._tear is not None and self._tear.writes is not None:
-            cast("Any", self._raw).nvm.tear_before = self._tear.writes
-            self._tear = None
+    def _trigger(self, command: bytes) -> bool:
+        """Start what is armed for this command; return whether its answer is to be lost."""
+        tear = self._tear
+        if tear is None or tear.ins not in {None, command[1] if len(command) > 1 else None}:
+            return False
+        self._tear, self._writes_left = None, tear.writes
+        return tear.writes is None
 
 
 class CardServer:
@@ -261,8 +259,14 @@ class CardServer:
     def hold(self, source: CardSource) -> None:
         """Have a card ready for `insert`, outside."""
         with self._moves:
-            self.place.hold(open_card(source, self._atr), self._atr)
-            self._source = source
+            self._hold(source)
+
+    def _hold(self, source: CardSource) -> None:
+        self.place.take_out()
+        if source.state is not None and self._source == source:
+            return  # its file is open already
+        self.place.hold(open_card(source, self._atr), self._atr)
+        self._source = source
 
     def wait(self) -> None:
         """Return when `stop` was asked for."""
@@ -285,8 +289,7 @@ class CardServer:
             if self.place.inside:
                 raise ServeError("a card is already in")
             if source is not None:
-                self.place.hold(open_card(source, self._atr), self._atr)
-                self._source = source
+                self._hold(source)
             if not self.place.put_in():
                 raise ServeError("there is no card to insert")
             if self._slot is not None:
@@ -311,9 +314,7 @@ class CardServer:
                 try:
                     answer = {"ok": True, **self._obey(json.loads(line))}
                 except (ServeError, VpcdError, ValueError, KeyError, TypeError, OSError) as error:
-                    answer = {"ok": False, "error": str(error)}
-                except Exception as error:  # noqa: BLE001 - e.g. a state file that is no card
-                    answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+                    answer = {"ok": False, "error": str(error) or type(error).__name__}
                 sock.sendall(json.dumps(answer).encode() + b"\n")
 
     def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
