@@ -1,0 +1,158 @@
+"""The counter's order of things for one tap: what the command line and the demo do.
+
+Commands to the engine, results collected; printing goes through the given printer and never
+stops a sale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from card_os.host.links import Link
+from terminal.engine import Engine, Officer
+from terminal.outcomes import (
+    NotRedeemed,
+    NotVoided,
+    Outcome,
+    PinAccepted,
+    Redeemed,
+    RedeemUnknown,
+    Voided,
+    VoidUnknown,
+)
+from terminal.printer import PrintOutcome
+from terminal.slip import PRINTED, Context, Line, slip
+from terminal.visit import Visit
+from wire.cvc import Role
+from wire.objects import Programme
+from wire.purse import CardState
+
+Print = Callable[[Iterable[Line]], PrintOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the family wants: so much of this wallet."""
+
+    wallet: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """One tap as asked for. ``deliver``: hand over at once, and say so."""
+
+    wishes: tuple[Wish, ...] = ()
+    deliver: bool = True
+    bypass_reason: str = ""
+    pin: str | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that came of a tap, in order."""
+
+    card_id: bytes | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    view: dict[str, Any] = field(default_factory=dict)
+    prints: list[PrintOutcome] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing that was asked for failed."""
+        return all(x.is_good for x in self.outcomes)
+
+
+class Counter:
+    """One distribution point's counter over an engine."""
+
+    def __init__(self, engine: Engine, place: str, print_slip: Print | None = None) -> None:
+        self._engine, self._place, self._print = engine, place, print_slip
+
+    def tap(self, link: Link, wanted: Tap, officer: Officer | None = None) -> Report:
+        """Begin, show, PIN, redeem each wish, hand over, confirm; stops at the first failure."""
+        role = Role.SUPERVISOR if wanted.bypass_reason else Role.TERMINAL
+        report = Report()
+        visit = self._engine.begin(link, role, officer)
+        if not isinstance(visit, Visit):
+            report.outcomes.append(visit)
+            return report
+        with visit:
+            self._look(visit, report)
+            for outcome in visit.recovered:
+                self._note(report, outcome, visit)
+            if wanted.wishes:
+                self._redeem(visit, wanted, report)
+            report.view["after"] = visit.wallets() if visit.session.is_open else []
+        return report
+
+    def _look(self, visit: Visit, report: Report) -> None:
+        report.card_id = visit.card_id
+        report.view = {
+            "card": visit.card_id, "nothing": visit.nothing, "warnings": visit.warnings,
+            "wallets": visit.wallets(), "last": visit.last_receipts(),
+            "undelivered": [x.sequence for x in visit.undelivered()],
+        }  # fmt: skip
+
+    def _redeem(self, visit: Visit, wanted: Tap, report: Report) -> None:
+        if visit.nothing is not None:
+            report.outcomes.append(visit.nothing)
+            return
+        if not wanted.bypass_reason and wanted.pin is not None:
+            answer = visit.verify_pin(wanted.pin)
+            if not isinstance(answer, PinAccepted):
+                report.outcomes.append(answer)
+                return
+        for wish in wanted.wishes:
+            outcome = visit.redeem(wish.wallet, wish.amount, bypass_reason=wanted.bypass_reason)
+            self._note(report, outcome, visit)
+            if not isinstance(outcome, Redeemed):
+                return
+            if wanted.deliver:
+                report.outcomes.append(visit.delivered(outcome.intent))
+
+    def void(self, link: Link, officer: Officer, intent: int, *, on_counter: bool,
+             reason: str) -> Report:  # fmt: skip
+        """Void one debit; after hand-over the goods' way is noted at once on proof."""
+        report = Report()
+        visit = self._engine.begin(link, Role.SUPERVISOR, officer)
+        if not isinstance(visit, Visit):
+            report.outcomes.append(visit)
+            return report
+        with visit:
+            self._look(visit, report)
+            for outcome in visit.recovered:
+                self._note(report, outcome, visit)
+            outcome = visit.void(intent, on_counter=on_counter, reason=reason)
+            self._note(report, outcome, visit)
+        return report
+
+    def _note(self, report: Report, outcome: Outcome, visit: Visit) -> None:
+        report.outcomes.append(outcome)
+        if self._print is not None and isinstance(outcome, PRINTED):
+            report.prints.append(self._print(slip(outcome, self._context(outcome, visit))))
+
+    def _context(self, outcome: Outcome, visit: Visit) -> Context:
+        engine, programme = self._engine, self._programme(outcome)
+        # What READ showed; after an unknown outcome it is what was known before.
+        state: CardState = visit.state
+        balance = next(
+            (w.counters.balance for w in state.wallets
+             if programme is not None and w.wallet == programme.wallet), None,
+        )  # fmt: skip
+        return Context(engine.journal.station.station_id, self._place, engine.now_s(), programme,
+                       visit.card_id, state.sequence, balance)  # fmt: skip
+
+    def _programme(self, outcome: Outcome) -> Programme | None:
+        match outcome:
+            case Redeemed() | Voided():
+                wallet = outcome.receipt.wallet
+            case NotRedeemed() | RedeemUnknown():
+                wallet = self._engine.journal.intent(outcome.intent).record.body.wallet
+            case NotVoided() | VoidUnknown():
+                wallet = self._engine.journal.intent(outcome.debit).record.body.wallet
+            case _:
+                return None
+        return self._engine.roster.programme_of(wallet)
