@@ -145,7 +145,7 @@ def _of(*outcomes: Outcome) -> Report:
     return report
 
 
-# --- commands ---------------------------------------------------------------------------------------
+# --- commands ------------------------------------------------------------------------------------
 
 
 def _init(a: argparse.Namespace) -> None:
@@ -251,8 +251,9 @@ def _void(a: argparse.Namespace) -> int:
 def _note(a: argparse.Namespace) -> int:
     """deliver, returned, given-back: what a person says about goods, without the card."""
     engine = _open(a).engine
-    verbs = {"deliver": engine.delivered, "returned": engine.returned,
-             "given-back": engine.given_back}  # fmt: skip
+    verbs: dict[str, Callable[[int], Outcome]] = {
+        "deliver": engine.delivered, "returned": engine.returned, "given-back": engine.given_back
+    }  # fmt: skip
     return _show(a, _of(verbs[a.command](a.number)))
 
 
@@ -292,7 +293,7 @@ def _stock(a: argparse.Namespace) -> None:
     print(json.dumps(as_json(engine.journal.stock())))
 
 
-# --- arguments ----------------------------------------------------------------------------------------
+# --- arguments -----------------------------------------------------------------------------------
 
 
 def _wish(value: str) -> Wish:

@@ -25,6 +25,7 @@ from terminal.outcomes import (
     TerminalRefused,
 )
 from wire import log
+from wire.errors import FormatError
 from wire.log import Reason
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def guarded(engine: Engine, step: Step, action: Callable[[], T]) -> T | Outcome:
         result = TerminalRefused(e.why)
     except JournalError as e:
         result = store_refusal(e)
-    except StepError as e:
+    except (StepError, FormatError) as e:  # FormatError: a text too long for a record
         result = StepRefused(str(e))
     except (UnprovenAnswerError, SecureMessagingRefusedError, SessionOverError, LinkError):
         result = CardLost(step)

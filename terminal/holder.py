@@ -120,6 +120,8 @@ def activate(visit: Visit, code: str, pin: str, bast: Bast) -> Outcome:
         if torn is None or torn.officer != visit.credentials.officer:
             return ActivationRefused()
         return _handed_over(visit, torn, bast)
+    # A note that the log would refuse must be found before the card acts.
+    bytes(log.Handover(bast.number, visit.credentials.officer, bast.place, bast.proxy, b"-"))
     answer = _asked(lambda: visit.session.activate(code, pin))
     if isinstance(answer, Outcome):
         return answer
