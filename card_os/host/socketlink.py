@@ -95,6 +95,7 @@ class SocketLink:
             self.close()
             raise UnresponsiveCard("the card did not answer in time") from error
         except OSError as error:
+            self.close()
             raise ReaderGone(f"the card's socket is gone: {error}") from error
         if head[0] not in {kind, OFF}:
             raise LinkProtocolError(f"unexpected frame of kind {head[0]:02X}")
@@ -114,8 +115,12 @@ def _connect(address: str, timeout_s: float) -> socket.socket:
     try:
         if "/" in address:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.settimeout(timeout_s)
-            sock.connect(address)
+            try:
+                sock.settimeout(timeout_s)
+                sock.connect(address)
+            except OSError:
+                sock.close()
+                raise
         else:
             host, _, port = address.rpartition(":")
             sock = socket.create_connection((host, int(port)), timeout_s)

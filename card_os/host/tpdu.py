@@ -41,7 +41,7 @@ class _Cut(Exception):  # noqa: N818 - it is a switch, not a fault
 class Line:
     """The contacts. `cut_after`: characters until the supply is cut, counting both directions.
 
-    `garble`: numbers of characters (from 0) that arrive with a flipped bit.
+    `garble`: numbers of characters (from 0) that arrive with wrong parity (T=1 only).
     """
 
     cut_after: int | None = None
@@ -60,17 +60,17 @@ class Line:
         return self.characters * self.guard_etu * f / (d * clock_hz)
 
     def carry(self, data: bytes, *, host_sends: bool) -> bytes:
-        """Move characters one by one; return what arrives. Raises _Cut."""
-        arrived = bytearray()
-        for byte in data:
+        """Move characters one by one; return them, or nothing if one is damaged. Raises _Cut."""
+        intact = True
+        for _ in data:
             if self.cut_after is not None and self.characters >= self.cut_after:
                 raise _Cut
-            arrived.append(byte ^ (0x10 if self.characters in self.garble else 0))
+            intact = intact and self.characters not in self.garble
             if host_sends:
                 self.to_card += 1
             else:
                 self.to_host += 1
-        return bytes(arrived)
+        return data if intact else b""
 
 
 class _Chip(Protocol):
