@@ -1,7 +1,7 @@
 """The root ceremony: a wrapping key in SLIP-39 shares, 3 of 5, seals the root key file.
 
-The root is sealed by age (scrypt recipient) under the hexadecimal wrapping key, so the standard
-``age -d`` opens it with the recombined key. The shares are made, recombined in every combination
+The wrapping key is an age identity (X25519), so the standard ``age -d -i`` opens the sealed root
+with :func:`identity` of the recombined key. The shares are made, recombined in every combination
 and counted before anything is kept; key check values are recorded so that a later recombination
 is known to be right before the root is opened.
 """
@@ -68,14 +68,16 @@ def hold(
 ) -> Ceremony:
     """Split, seal and test.
 
-    1. a new wrapping key; 2. five shares of it; 3. the root sealed under it; 4. each of the ten
+    1. a new wrapping key; 2. five shares of it (no passphrase, so no stretching: the key has 256
+    bits); 3. the root sealed under it; 4. each of the ten
     combinations of three gives the wrapping key, and no two do; 5. the sealed file opens to the
     root with a recombined key. Raises :class:`CeremonyError`.
     """
     wrapping = random(WRAPPING_BYTES)  # 1
-    (made,) = generate_mnemonics(1, [(THRESHOLD, SHARES)], wrapping)  # 2
+    (made,) = generate_mnemonics(1, [(THRESHOLD, SHARES)], wrapping, iteration_exponent=0)  # 2
     shares = tuple(made)
-    sealed = pyrage.passphrase.encrypt(root.private_bytes(), wrapping.hex())  # 3
+    recipient = pyrage.x25519.Identity.from_str(identity(wrapping)).to_public()
+    sealed = pyrage.encrypt(root.private_bytes(), [recipient])  # 3
     tested = _test_combinations(shares, wrapping)  # 4
     record = Record(
         env, now_s, root.public_key, kcv(wrapping), tuple(map(share_check, shares)),
@@ -118,13 +120,38 @@ def recover(
     if kcv(wrapping) != wrapping_kcv:
         raise CeremonyError("the recombined key has another check value")
     try:
-        secret = pyrage.passphrase.decrypt(sealed_root, wrapping.hex())
+        key = pyrage.x25519.Identity.from_str(identity(wrapping))
+        secret = pyrage.decrypt(sealed_root, [key])
     except pyrage.DecryptError as e:
         raise CeremonyError("the sealed root does not open") from e
     root = P256Signer.from_private_bytes(bytes(secret))
     if root.public_key != root_key:
         raise CeremonyError("the sealed root is another key")
     return root
+
+
+_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_IDENTITY_PREFIX = "age-secret-key-"
+
+
+def identity(wrapping: bytes) -> str:
+    """The wrapping key as an age identity, ``AGE-SECRET-KEY-1…`` (Bech32, BIP 173)."""
+    bits = int.from_bytes(wrapping, "big") << 4  # 256 bits are 51 groups of five and one bit
+    data = [bits >> 5 * i & 31 for i in reversed(range(52))]
+    prefix = [ord(c) >> 5 for c in _IDENTITY_PREFIX] + [0] + [ord(c) & 31 for c in _IDENTITY_PREFIX]
+    check = _polymod([*prefix, *data, *([0] * 6)]) ^ 1
+    data += [check >> 5 * i & 31 for i in reversed(range(6))]
+    return (_IDENTITY_PREFIX + "1" + "".join(_BECH32[d] for d in data)).upper()
+
+
+def _polymod(values: Sequence[int]) -> int:
+    checksum = 1
+    for value in values:
+        top = checksum >> 25
+        checksum = (checksum & 0x1FFFFFF) << 5 ^ value
+        for i, factor in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            checksum ^= factor if top >> i & 1 else 0
+    return checksum
 
 
 def protocol(record: Record) -> str:

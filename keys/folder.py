@@ -62,6 +62,7 @@ class KeyFolder:
         self.path = path
         self.config = config
         self.env = Environment(config["environment"])
+        self._opened: Token | None = None
         self.store = SealedStore(path / "sealed", log_n=log_n)
 
     # --- making and opening ------------------------------------------------------------------
@@ -144,7 +145,9 @@ class KeyFolder:
 
     def _token(self, secrets: Secrets) -> Token | None:
         place = self.config["pkcs11"]
-        return None if place is None else Token(place["library"], place["label"], secrets.pin)
+        if place is not None and self._opened is None:
+            self._opened = Token(place["library"], place["label"], secrets.pin)
+        return self._opened
 
     def public_keys(self) -> dict[KeyName, bytes]:
         """Public keys by role and version."""

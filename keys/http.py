@@ -8,6 +8,7 @@ the client the same exception that the service raised.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ from wire.objects import SignedShape
 
 BASE = "http://betang-keys"
 TIMEOUT_S = 120.0
+BACKLOG = 128
 CBOR_TYPE = "application/cbor"
 PROBLEM_TYPE = "application/problem+json"
 Verb = Callable[[KeyService, list[cbor.Value]], cbor.Value]
@@ -191,21 +193,39 @@ def _problem(code: Code, detail: str, status: int, revocation: str | None = None
     return JSONResponse(body, status, media_type=PROBLEM_TYPE)
 
 
-def serve(service: KeyService, path: Path) -> None:
-    """Serve on a socket at ``path`` that only its owner may use, until SIGTERM or SIGINT."""
+def listen(path: Path) -> socket.socket:
+    """A socket at ``path`` that only its owner may use; once the path exists, it listens."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.unlink(missing_ok=True)
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        sock.bind(str(path))
+        sock.bind(str(part))
     finally:
         os.umask(before)
-    config = uvicorn.Config(make_app(service), log_level="warning", access_log=False)
-    try:
-        uvicorn.Server(config).run(sockets=[sock])
-    finally:
-        path.unlink(missing_ok=True)
+    sock.listen(BACKLOG)
+    part.replace(path)
+    return sock
+
+
+def make_server(service: KeyService) -> uvicorn.Server:
+    """The server over ``service``; run it on :func:`listen`'s socket."""
+    return uvicorn.Server(
+        uvicorn.Config(make_app(service), log_level="warning", access_log=False, lifespan="off")
+    )
+
+
+def serve(service: KeyService, path: Path) -> None:
+    """Serve at ``path`` until SIGTERM or SIGINT; the socket is gone afterwards."""
+    # uvicorn raises the signal that ended it once more; without a handler nothing is tidied up.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    with listen(path) as sock:
+        try:
+            make_server(service).run(sockets=[sock])
+        finally:
+            path.unlink(missing_ok=True)
 
 
 # --- client ---------------------------------------------------------------------------------

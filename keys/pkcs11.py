@@ -39,7 +39,7 @@ class Token:
         try:
             module = pkcs11.lib(library)
             token = module.get_token(token_label=label)
-            self._session = token.open(user_pin=pin, rw=True)
+            self._session = _open(token, pin)
             self._mechanisms = set(token.slot.get_mechanisms())
         except (pkcs11.exceptions.PKCS11Error, RuntimeError) as e:
             raise TokenError(f"token {label} cannot be opened: {type(e).__name__}") from None
@@ -123,6 +123,13 @@ class Token:
         except FormatError as e:
             raise TokenError(f"key {label}: {e}") from e
         return private, encoded[2:]
+
+
+def _open(token: Any, pin: str) -> Any:
+    try:
+        return token.open(user_pin=pin, rw=True)
+    except pkcs11.exceptions.UserAlreadyLoggedIn:  # a login is the whole process's (PKCS#11)
+        return token.open(rw=True)
 
 
 @dataclass(frozen=True, slots=True)
