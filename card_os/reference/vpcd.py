@@ -23,6 +23,8 @@ __all__ = ["VpcdError", "VpcdSlot", "connect_reader"]
 POWER_OFF, POWER_ON, RESET, ATR = 0, 1, 2, 4
 _RETRY_S = 0.05
 _LEAVE_S = 3.0
+_ABSENCES = 2
+_APART_S = 0.1  # pcscd's check and its poll would else meet the same absence
 
 
 class VpcdError(Exception):
@@ -75,8 +77,10 @@ class VpcdSlot:
     way to say it. `on_gone` is then called from that thread.
 
     pcscd learns of a removal only when it polls (every 0.4 s). A card that leaves within a command
-    and is back before the poll makes pcscd 1.9 report an empty reader for good, so unless a poll
-    has seen the slot empty, the next insertion first lets one poll find nobody.
+    or a power-down and is back before the poll makes pcscd 1.9 report an empty reader for good, so
+    unless a poll must have seen the slot empty, the next insertion first lets two requests for the
+    ATR find nobody. (One may be pcscd's check before it powers the card down for a client. Where
+    the card was unpowered already, no client has it and the request was a poll.)
     """
 
     def __init__(
@@ -133,10 +137,13 @@ class VpcdSlot:
 
     def _serve(self, device: IccDevice, first: socket.socket) -> None:
         sock: socket.socket | None = first
+        absences = 0
         try:
             while sock is not None and not self._seen_empty and not self._out.is_set():
                 with sock:
-                    self._seen_empty = self._be_absent(sock)
+                    absences += self._be_absent(sock)
+                self._seen_empty = absences >= _ABSENCES
+                self._out.wait(0 if self._seen_empty else _APART_S)
                 sock = self._connect_again()
             self.stream_bytes = 0
             while sock is not None:
@@ -164,7 +171,7 @@ class VpcdSlot:
         return None
 
     def _be_absent(self, sock: socket.socket) -> bool:
-        """Leave at the first message; return whether that was a poll."""
+        """Leave at the first message; return whether that asked for the ATR."""
         try:
             return self._receive(sock) == bytes([ATR])
         except (OSError, _LineCutError):
@@ -173,7 +180,7 @@ class VpcdSlot:
     def _converse(self, device: IccDevice, sock: socket.socket) -> bool:
         """Serve one connection; return True when the card is gone rather than the reader."""
         atr = b""
-        powering = False  # the ATR asked for next belongs to a power-up and is no poll
+        powered = True  # as far as we know
         try:
             while True:
                 message = self._receive(sock)
@@ -186,17 +193,17 @@ class VpcdSlot:
                     self._send(sock, answer)
                 elif message[0] == POWER_OFF:
                     device.power_off()
+                    powered = False
                 elif message[0] in {POWER_ON, RESET}:
                     atr = device.power_on()
-                    powering = True
+                    powered = True
                 elif message[0] == ATR:
                     if self._out.is_set():
-                        self._seen_empty = not powering
+                        self._seen_empty = not powered
                         return True
                     # Asked also before power on; the ATR is known only from a powered card.
                     atr = atr or device.power_on()
                     self._send(sock, atr)
-                    powering = False
         except _LineCutError:
             return True
         except OSError:
