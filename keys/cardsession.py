@@ -259,5 +259,4 @@ def _second_field(data: bytes) -> bytes:
     require(len(data) > 1 and len(data) > 1 + data[0], "no second field")
     start = 2 + data[0]
     end = start + data[start - 1]
-    require(end <= len(data) and 5 <= end - start <= 16, "second field is no AID")
     return data[start:end]

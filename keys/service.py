@@ -242,7 +242,6 @@ class KeyService(CardVerbs):
         Its log key, enrolled by two people, signs the request that names the channel key, so no
         further approval is asked for. Raises :class:`CertificateRefusedError`.
         """
-        request.verify()
         with self._lock:
             if self._state.station_key(request.station) != request.log_key:
                 raise CertificateRefusedError("no station is enrolled with this log key")
@@ -256,7 +255,6 @@ class KeyService(CardVerbs):
         The first for a key needs two people (action ``certify-officer``, payload: the request's
         bytes); its renewals need only the proof of possession.
         """
-        wish.verify()
         who = (wish.terminal, int(wish.role), wish.officer, wish.channel_key)
         with self._lock:
             if self._state.station_key(wish.terminal) is None:

@@ -263,6 +263,24 @@ def test_approval_keys_must_still_be_good_today(world) -> None:
         approve(world, at_s=end_s, now=end_s + 50)
 
 
+@pytest.mark.parametrize("ended", [1, 2])
+def test_each_of_both_keys_must_be_good_today(world, ended) -> None:
+    """Person 1 asks and 2 approves; the newest key of ``ended`` was good then and is not now."""
+    trust, people = TrustStore(world.trust, allow_demo=True), dict(world.people)
+    people[ended] = Ed25519Signer.generate(R)
+    trust.add_statement(
+        world.root.state(
+            KeyRole.APPROVAL, ended, people[ended].public_key, NOW_S, now_s=NOW_S, life_s=50
+        )
+    )
+    request = make_request(people[1], ENV, person=1, action="x", payloads=[b""], now_s=NOW_S)
+    approval = make_approval(people[2], ENV, person=2, request=request, now_s=NOW_S)
+    check = {"action": "x", "payloads": [b""]}
+    assert check_approval(trust, request, approval, now_s=NOW_S + 50, **check)
+    with pytest.raises(ApprovalError, match="may not sign"):
+        check_approval(trust, request, approval, now_s=NOW_S + 51, **check)
+
+
 def test_a_revoked_person_approves_nothing(world) -> None:
     trust = TrustStore(world.trust, allow_demo=True)
     trust.add_revocation(world.root.revoke(world.people[2].public_key, Heads(), now_s=NOW_S))

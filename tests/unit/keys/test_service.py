@@ -105,6 +105,22 @@ def test_nothing_leaves_before_the_log_and_the_same_request_resumes(w) -> None:
         w.service.sign_registry([FUNDS], *pair)
 
 
+def test_while_the_log_is_down_nothing_more_is_made(w) -> None:
+    w.log.error = IssuanceError("down")
+    pairs = [w.two("funds", [bytes(FUNDS)], now_s=NOW_S + n) for n in range(2)]
+    for pair in pairs:
+        with pytest.raises(IssuanceError):
+            w.service.sign_registry([FUNDS], *pair)
+    held = [w.state.held_result(kw.hash_of(request)) for request, _ in pairs]
+    assert [h is not None for h in held] == [True, False]
+
+
+def test_numbers_end(w) -> None:
+    w.state._db.execute("INSERT INTO counter VALUES ('card', ?)", (0xFFFFFFFF,))
+    with pytest.raises(QuotaError):
+        w.state.next_number("card")
+
+
 def test_outbox_survives_and_goes_first(tmp_path) -> None:
     w = kw.make(path=tmp_path / "s.sqlite")
     w.log.error = IssuanceError("down")
@@ -264,7 +280,7 @@ def test_entitlement_signed_and_logged_with_its_cause(carded) -> None:
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"sequence": 1}, SequenceError),
+        ({"sequence": 1, "cause": None}, SequenceError),
         ({"sequence": 2, "loaded": 99, "cause": None}, SequenceError),
         ({"sequence": 2, "forfeited_through": 9, "cause": None}, SequenceError),
         ({"sequence": 2, "cause": None, "loaded": 101}, SequenceError),
@@ -362,9 +378,9 @@ def test_issuer_needs_two_people(carded) -> None:
     for action in ("scripts", "order"):
         with pytest.raises(ApprovalError, match="the request is for"):
             w.service.sign_entitlements([body], *w.two(action, [bytes(body)]))
-    with pytest.raises(ApprovalError):
+    with pytest.raises(ApprovalError, match="1 to 20000"):
         w.service.sign_entitlements([], b"", b"")
-    with pytest.raises(ApprovalError):
+    with pytest.raises(ApprovalError, match="1 to 20000"):
         w.service.sign_scripts([], b"", b"")
     moved = wish(w.cert, cause=type(CAUSE)(b"Z" * 32, 1))
     with pytest.raises(ApprovalError, match="other bytes"):  # the cause is approved too
@@ -464,9 +480,11 @@ def test_personaliser_renews_in_time(w) -> None:
 # --- later approvers ------------------------------------------------------------------------------
 
 
-def approver(w, person=3, role=KeyRole.APPROVAL, action=ENROL_APPROVER, life_s=DAY_S):
+def approver(
+    w, *, person=3, role=KeyRole.APPROVAL, action=ENROL_APPROVER, life_s=DAY_S, from_s=NOW_S
+):
     signer = Ed25519Signer.generate(w.rng.randbytes)
-    statement = bytes(KeyStatement(role, person, signer.public_key, NOW_S, NOW_S + life_s))
+    statement = bytes(KeyStatement(role, person, signer.public_key, from_s, from_s + life_s))
     return signer, ApproverEnrolment(statement, *w.two(action, [statement]))
 
 
@@ -487,7 +505,13 @@ def test_two_people_enrol_a_third(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"person": 1}, {"role": KeyRole.REGISTRY}, {"action": "funds"}, {"life_s": 500 * DAY_S}],
+    [
+        {"from_s": NOW_S + DAY_S + 1},
+        {"person": 1},
+        {"role": KeyRole.REGISTRY},
+        {"action": "funds"},
+        {"life_s": 500 * DAY_S},
+    ],
 )
 def test_approver_refusals(w, changes) -> None:
     from keys.errors import KeysError

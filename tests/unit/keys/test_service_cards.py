@@ -31,7 +31,7 @@ from tests.support import keys_world as kw
 from tests.support.keys_world import DAY_S, ENV, GENERATE, NOW_S, keyed, open_channel, send, through
 from wire.apdu import CommandApdu, ResponseApdu
 from wire.chain import IssuanceKind
-from wire.ecdsa import decompress
+from wire.ecdsa import compress, decompress
 from wire.env import PACKAGE_AID, Environment, purse_aid
 from wire.errors import FormatError
 from wire.objects import KeyRole, Order
@@ -212,7 +212,8 @@ def test_another_commands_answer_is_no_key(w, card, relay) -> None:
 def test_card_keys_are_points() -> None:
     point = OTHER_ROOT
     assert CardKeys.parse(point + point).channel_key == point
-    for bad in (point, point + b"\x04" + bytes(64), point + point + b"\x00"):
+    for bad in (point, point + b"\x04" + bytes(64), point + point + b"\x00",
+                point + compress(point)):  # fmt: skip
         with pytest.raises(FormatError):
             CardKeys.parse(bad)
 

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from keys import ca
+from keys.approvals import make_approval, make_request
 from keys.errors import (
     DemoRefusedError,
     OutsideWindowError,
@@ -14,7 +15,7 @@ from keys.errors import (
 )
 from keys.hierarchy import Heads, make_world
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
-from keys.trust import TrustStore
+from keys.trust import ENROL_APPROVER, TrustStore
 from tests.support import keys_world as kw
 from tests.support.keys_world import DAY_S, ENV, NOW_S, TODAY
 from wire import cvc
@@ -25,6 +26,7 @@ from wire.env import Environment
 from wire.errors import EnvironmentMismatchError, FormatError, SignatureInvalidError
 from wire.objects import (
     Approval,
+    ApproverEnrolment,
     FundRelease,
     KeyRole,
     KeyStatement,
@@ -201,11 +203,48 @@ def test_two_people(world, trust) -> None:
         {"agree_s": NOW_S + 101},
         {"at_s": NOW_S - 20 * DAY_S},
         {"asker": 3},
+        {"approver": 3},
     ],
 )
 def test_two_people_refusals(world, trust, changes) -> None:
     with pytest.raises(TrustError):
         trust.two_people(*pair(world, **changes))
+
+
+def test_one_person_with_two_keys_is_one_person(world, trust) -> None:
+    new = Ed25519Signer.generate(os.urandom)
+    trust.add_statement(
+        world.root.state(KeyRole.APPROVAL, 1, new.public_key, NOW_S - 5, now_s=NOW_S)
+    )
+    request, _ = pair(world)
+    approval = bytes(sign_object(new, Approval(1, Sign1.parse(request).hash, NOW_S), ENV))
+    with pytest.raises(TrustError, match="one person"):
+        trust.two_people(request, approval)
+
+
+def approver(world, *, role=KeyRole.APPROVAL, person=3, action=ENROL_APPROVER, other=b""):
+    key = Ed25519Signer.generate(os.urandom).public_key
+    statement = bytes(KeyStatement(role, person, key, NOW_S, NOW_S + 9))
+    asked = make_request(world.people[1], ENV, person=1, action=action,
+                         payloads=[other or statement], now_s=NOW_S)  # fmt: skip
+    agreed = make_approval(world.people[2], ENV, person=2, request=asked, now_s=NOW_S)
+    return ApproverEnrolment(statement, asked, agreed)
+
+
+def test_a_later_approver(world, trust) -> None:
+    made = trust.add_approver(ApproverEnrolment.parse(bytes(approver(world))))
+    assert trust.key(KeyRole.APPROVAL, 3) == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"role": KeyRole.REGISTRY}, {"person": 1}, {"person": 2}, {"action": "x"}, {"other": b"x"}],
+)
+def test_a_later_approver_refused(world, trust, changes) -> None:
+    before = trust.statements()
+    with pytest.raises(TrustError):
+        trust.add_approver(approver(world, **changes))
+    assert trust.statements() == before
 
 
 def test_one_key_under_two_numbers_is_one_person(world, trust) -> None:
@@ -244,6 +283,29 @@ def test_certificates_stand(world, trust) -> None:
     assert trust.card_certificate(cert).card_id == cert.subject
     assert trust.terminal_certificate(terminal_cert(world))
     assert [trust.link(x) for x in world.links] == list(world.links)
+
+
+@pytest.mark.parametrize("kind", ["card", "terminal", "link"])
+def test_a_certified_key_is_a_point(world, trust, kind) -> None:
+    good, signer, verify = {
+        "card": (card_cert(world), world.signer(KeyRole.CARD_CA), trust.card_certificate),
+        "terminal": (terminal_cert(world), world.signer(KeyRole.TERMINAL_CA),
+                     trust.terminal_certificate),
+        "link": (link_cert(world), world.root.signer, trust.link),
+    }[kind]  # fmt: skip
+    unsigned = cvc.encode_unsigned(
+        serial=1, issuer=good.issuer, subject=good.subject, effective=good.effective,
+        expires=good.expires, extension=good.extension, public_key=b"\x04" + bytes(64),
+    )  # fmt: skip
+    with pytest.raises(FormatError, match="not on P-256"):
+        verify(cvc.assemble(unsigned, signer.sign(unsigned)))
+
+
+def test_another_environment_is_named_before_an_unknown_key(trust) -> None:
+    stranger = Ed25519Signer.generate(os.urandom)
+    raw = bytes(sign_object(stranger, FUNDS, Environment.LIVE))
+    with pytest.raises(EnvironmentMismatchError):
+        trust.verify(FundRelease, raw)
 
 
 def test_each_kind_only_where_it_belongs(world, trust) -> None:
