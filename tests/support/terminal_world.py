@@ -32,10 +32,10 @@ from terminal.outcomes import Event
 from terminal.roster import Roster
 from terminal.store import connect
 from terminal.visit import Visit
-from wire import cvc
 from wire.apdu import CommandApdu, ResponseApdu
 from wire.bundle import Bundle, CardEntry, Ceiling, Note, pack
 from wire.cvc import Certificate, Role
+from wire.dates import start_of_day_s
 from wire.entitlement import NEVER_S, Entitlement, Lot, Script, ScriptAction
 from wire.env import Environment, purse_aid
 from wire.objects import (
@@ -100,7 +100,7 @@ class Issuer:
 
     def __init__(self, env: Environment = ENV, seed: int = 7) -> None:
         self.env = env
-        self.random = Random(seed).randbytes
+        self.random = Random(seed).randbytes  # noqa: S311 - tests must repeat
         self.world = make_world(
             env, random=self.random, now_s=START_S, from_s=START_S - 200 * DAY_S
         )
@@ -155,7 +155,7 @@ class Card:
     def __init__(self, issuer: Issuer, serial: int, life: str) -> None:
         self.issuer = issuer
         self.nvm = Nvm()
-        self.random = Random(1000 + serial).randbytes
+        self.random = Random(1000 + serial).randbytes  # noqa: S311
         self.powered = False
         self.drop_answer_of: int | None = None
         self.card_id = issuer.env.mark + serial.to_bytes(4, "big")
@@ -280,7 +280,7 @@ class Terminal:
     counter: int = 0
 
     def __post_init__(self) -> None:
-        self.random = Random(self.station).randbytes
+        self.random = Random(self.station).randbytes  # noqa: S311
         self.log_key = Ed25519Signer.generate(self.random)
         self.key = P256KeyAgreement.generate(self.random)
         self.officers = {
@@ -300,7 +300,7 @@ class Terminal:
 
     def make_certificates(self, effective: date) -> list[Certificate]:
         """Terminal's and officers' certificates from that day."""
-        issuer, made = self.issuer, []
+        issuer = self.issuer
         requests: list[StationRequest | OfficerRequest] = [
             StationRequest.make(issuer.env, self.station, StationKind.TERMINAL, self.log_key,
                                 self.key)
@@ -309,12 +309,14 @@ class Terminal:
             OfficerRequest.make(issuer.env, self.station, role, o.number, o.key)
             for role, o in self.officers.items()
         ]
-        for request in requests:
-            made.append(ca.issue_terminal_certificate(
-                issuer.terminal_ca(), request, serial=issuer.next_serial(),
-                now_s=max(START_S, cvc.dates.start_of_day_s(effective)), effective=effective,
-            ))  # fmt: skip
-        return made
+        now_s = max(START_S, start_of_day_s(effective))
+        return [
+            ca.issue_terminal_certificate(
+                issuer.terminal_ca(), request, serial=issuer.next_serial(), now_s=now_s,
+                effective=effective,
+            )
+            for request in requests
+        ]  # fmt: skip
 
     def restart(self) -> Engine:
         """A new engine on the same stores; START is written when a bundle is there."""
@@ -383,7 +385,9 @@ def entry(
     )  # fmt: skip
 
 
-def at_work(issuer: Issuer | None = None, path: Path | None = None, **food: object) -> tuple[Terminal, Card]:
+def at_work(
+    issuer: Issuer | None = None, path: Path | None = None, **food: object
+) -> tuple[Terminal, Card]:
     """A terminal with an open shift and a card whose FOOD (4) and CASH (1 000 000) it carries."""
     issuer = issuer or Issuer()
     card = issuer.card()

@@ -158,8 +158,8 @@ def test_pin_reset_names_another_officer():
 
 def test_scripts_run_once_in_order_and_are_logged():
     terminal, card = at_work()
-    issuer = terminal.issuer
-    scripts = (issuer.script(card, ScriptAction.UNBLOCK, 2), issuer.script(card, ScriptAction.BLOCK))
+    make = terminal.issuer.script
+    scripts = (make(card, ScriptAction.UNBLOCK, 2), make(card, ScriptAction.BLOCK, 1))
     terminal.engine.install(terminal.bundle(entry(card, scripts=scripts)))
     with terminal.begin(card) as visit:
         assert visit.nothing is None

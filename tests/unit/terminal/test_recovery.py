@@ -208,7 +208,7 @@ def test_a_crash_at_every_commit_of_a_visit(number, after):
     terminal, card = at_work()
     crash_at(terminal, number, after=after)
     handed = False
-    with pytest.raises(Crash), terminal.begin(card) as visit:
+    with pytest.raises(Crash), terminal.begin(card) as visit:  # noqa: PT012 - anywhere in it
         visit.verify_pin(PIN)
         paid = visit.redeem(FOOD, 1)
         assert isinstance(paid, Redeemed)

@@ -54,7 +54,7 @@ def refused(terminal, card, reason):
 
 
 def snapshot(card):
-    return {k: card.nvm.get(k) for k in card.nvm.keys()}
+    return {k: card.nvm.get(k) for k in card.nvm.keys()}  # noqa: SIM118 - no dict
 
 
 def test_a_specimen_is_told_so_and_left_alone():
@@ -115,7 +115,7 @@ class _TrustOfAnother:
     def __init__(self, trust):
         from keys.trust import TrustStore
         from wire.chain import TrustFile
-        from wire.objects import KeyRole, open_signed, KeyStatement
+        from wire.objects import KeyRole, KeyStatement, open_signed
 
         held = trust.trust_file()
         kept = tuple(
@@ -252,7 +252,8 @@ def test_above_the_ceiling_is_not_even_loaded():
     issuer = Issuer()
     card, terminal = issuer.card(), Terminal(issuer)
     terminal.engine.install(terminal.bundle(
-        entry(card, issuer.entitlement(card, FOOD, loaded=5)), ceilings=(Ceiling(FOOD, 4),)))  # fmt: skip
+        entry(card, issuer.entitlement(card, FOOD, loaded=5)),
+        ceilings=(Ceiling(FOOD, 4),)))  # fmt: skip
     refused(terminal, card, Reason.ABOVE_CEILING)
     assert "LOAD" not in terminal.kinds()
 
@@ -286,8 +287,7 @@ def test_a_broken_chip_with_an_entitlement_nobody_signed(monkeypatch, fault):
         if fault == "signature":
             return replace(e, raw=e.raw[:-1] + bytes([e.raw[-1] ^ 1]))
         if fault == "loaded":
-            other = terminal.issuer.entitlement(card, e.wallet, loaded=e.loaded + 1)
-            return other
+            return terminal.issuer.entitlement(card, e.wallet, loaded=e.loaded + 1)
         return terminal.issuer.entitlement(terminal.issuer.card(2), e.wallet, loaded=e.loaded)
 
     monkeypatch.setattr(PurseSession, "read_entitlement", lie)
@@ -307,7 +307,7 @@ def test_reversals_invented_by_a_chip_are_no_credit(monkeypatch):
         assert visit.wallets()[1].available == 100_000
 
 
-# --- restored image --------------------------------------------------------------------------------
+# --- restored image -------------------------------------------------------------------------
 
 
 def restored(tmp_path):
@@ -345,7 +345,7 @@ def test_evidence_of_a_restored_image_is_carried_home(tmp_path):
     assert terminal.kinds()[-2:] == ["COLLECTED", "REJECTED"]
 
 
-# --- clock and data ----------------------------------------------------------------------------------
+# --- clock and data -------------------------------------------------------------------------
 
 
 def test_time_never_runs_behind_what_is_proven():

@@ -79,7 +79,7 @@ def test_over_http_uploads_prunes_installs_and_tells_the_sync_at_once():
 
 
 def test_the_same_bytes_by_file(tmp_path):
-    terminal, card = at_work()
+    terminal, _ = at_work()
     target = tmp_path / "up.cbor"
     assert sync.export_file(terminal.engine, terminal.log_key, target) == 3
     backend = Backend(terminal)

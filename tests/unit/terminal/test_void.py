@@ -164,7 +164,8 @@ def test_a_crash_at_every_commit_of_a_void(number, after, on_counter):
     proven = [v for v in terminal.journal.voids_of(paid.intent) if v.receipt is not None]
     assert len(proven) == reversed_
     for row in terminal.journal.suspended():
-        move = terminal.engine.returned if row.state is State.RECEIPTED else terminal.engine.given_back
+        proven_row = row.state is State.RECEIPTED
+        move = terminal.engine.returned if proven_row else terminal.engine.given_back
         assert move(row.sequence).is_good
     expected = -5000 if on_counter and not reversed_ else 0
     assert on_shelf(terminal).get("beras", 0) == expected
