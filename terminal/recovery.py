@@ -76,6 +76,12 @@ def take_evidence(engine: Engine, row: IntentRow, receipt: Receipt, card_sequenc
     ours = (station, row.sequence, row.hash)
     if (receipt.terminal_id, receipt.terminal_sequence, receipt.intent_hash) != ours:
         engine.write(log.Aborted(row.sequence, card_sequence, receipt.raw))
+        if receipt.terminal_id == station:
+            # Our id, and this journal asked nothing else of the card there: another image did.
+            raise TurnedAwayError(
+                Reason.RESTORED_IMAGE, row.card_id,
+                f"sequence {receipt.terminal_sequence} is another intent of this terminal's id",
+            )  # fmt: skip
         return not_done(row, card_sequence)
     check_asked(engine.journal, row, receipt)
     memory = engine.journal.card(row.card_id)

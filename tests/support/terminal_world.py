@@ -342,21 +342,25 @@ class Terminal:
         return pack(self.signed_bundle(*cards, **changes))
 
     def signed_bundle(
-        self, *cards: CardEntry, hotlist: tuple[int, ...] = (), hotlist_version: int | None = None,
+        self, *cards: CardEntry, hotlist: tuple[int, ...] | bytes = (),
+        hotlist_version: int | None = None,
         stale_stop_s: int = 400 * DAY_S, stale_warn_s: int = 30 * DAY_S,
-        programmes: tuple[Programme, ...] = PROGRAMMES, deliveries: tuple[StockDelivery, ...] = (),
+        programmes: tuple[Programme | bytes, ...] = PROGRAMMES,
+        deliveries: tuple[StockDelivery, ...] = (),
         **changes: object,
     ) -> bytes:  # fmt: skip
         """The COSE bundle."""
         issuer = self.issuer
         version = self.counter if hotlist_version is None else hotlist_version
-        listed = Hotlist(version, self.clock.now_s, BitMap(hotlist).serialize())
+        listed = hotlist if isinstance(hotlist, bytes) else issuer.object(
+            Hotlist(version, self.clock.now_s, BitMap(hotlist).serialize())
+        )  # fmt: skip
         parameters = Parameters(1, DAY_S, DAY_S, DAY_S, DAY_S, stale_warn_s, stale_stop_s, 50)
         made = Bundle(
             "*", self.station, 1, self.counter, 0, self.clock.now_s, (), (),
-            issuer.object(listed), issuer.object(parameters),
-            tuple(issuer.object(p) for p in programmes),
-            tuple(Ceiling(p.wallet, 1_000_000) for p in programmes), cards,
+            listed, issuer.object(parameters),
+            tuple(p if isinstance(p, bytes) else issuer.object(p) for p in programmes),
+            tuple(Ceiling(p.wallet, 1_000_000) for p in PROGRAMMES), cards,
             tuple(c.raw for c in self.certificates), tuple(x.raw for x in issuer.world.links),
             tuple(issuer.object(d) for d in deliveries), (),
         )  # fmt: skip

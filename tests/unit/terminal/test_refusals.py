@@ -18,6 +18,7 @@ from terminal.outcomes import (
     Stop,
     TerminalRefused,
 )
+from terminal.projection import State
 from terminal.visit import Visit
 from tests.support.terminal_world import (
     CASH,
@@ -274,24 +275,119 @@ def test_two_entitlements_of_one_sequence():
     refused(terminal, card, Reason.ENTITLEMENT_FORGED)
 
 
-@pytest.mark.parametrize("fault", ["signature", "loaded", "card"])
-def test_a_broken_chip_with_an_entitlement_nobody_signed(monkeypatch, fault):
-    terminal, card = at_work()
-    terminal.begin(card).close()
+@pytest.mark.parametrize(("fault", "reason", "detail"), [
+    ("signature", Reason.ENTITLEMENT_FORGED, "verify"),
+    ("loaded", Reason.ENTITLEMENT_FORGED, "L is not"),
+    ("card", Reason.ENTITLEMENT_FORGED, "another card's"),
+    ("certificate", Reason.ENTITLEMENT_FORGED, "another card's"),
+    ("acknowledged", Reason.ROLLED_BACK, "behind what is settled"),
+])  # fmt: skip
+def test_a_broken_chip_that_shows_another_entitlement(monkeypatch, fault, reason, detail):
+    issuer = Issuer()
+    card, terminal = issuer.card(), Terminal(issuer)
+    card.load_raw(issuer.entitlement(card, FOOD))
+    terminal.engine.install(terminal.bundle(entry(card)))
     from card_os.host.purse import PurseSession
 
     honest = PurseSession.read_entitlement
+    lies = {
+        "loaded": lambda: issuer.entitlement(card, FOOD, loaded=5),
+        "card": lambda: issuer.entitlement(issuer.card(2), FOOD),
+        "certificate": lambda: issuer.entitlement(card, FOOD, certificate_hash=bytes(16)),
+        "acknowledged": lambda: issuer.entitlement(card, FOOD, acknowledged=5),
+    }
 
     def lie(self, index):
         e = honest(self, index)
         if fault == "signature":
             return replace(e, raw=e.raw[:-1] + bytes([e.raw[-1] ^ 1]))
-        if fault == "loaded":
-            return terminal.issuer.entitlement(card, e.wallet, loaded=e.loaded + 1)
-        return terminal.issuer.entitlement(terminal.issuer.card(2), e.wallet, loaded=e.loaded)
+        return lies[fault]()
 
     monkeypatch.setattr(PurseSession, "read_entitlement", lie)
-    refused(terminal, card, Reason.ENTITLEMENT_FORGED)
+    _, outcome = refused(terminal, card, reason)
+    assert detail in outcome.detail
+
+
+def test_counters_that_are_not_the_newest_receipts(monkeypatch):
+    terminal, card = at_work()
+    pay(terminal, card)
+    from card_os.host.purse import PurseSession
+
+    honest = PurseSession.read_state
+
+    def lie(self):
+        state = honest(self)
+        wallets = tuple(replace(w, counters=replace(w.counters, debited=w.counters.debited + 1))
+                        for w in state.wallets)  # fmt: skip
+        self._state = replace(state, wallets=wallets)
+        return self._state
+
+    monkeypatch.setattr(PurseSession, "read_state", lie)
+    refused(terminal, card, Reason.ROLLED_BACK)
+
+
+def test_counters_behind_our_memory(monkeypatch):
+    terminal, card = at_work()
+    pay(terminal, card)
+    from card_os.host.purse import PurseSession
+
+    honest = PurseSession.read_state
+
+    def lie(self):
+        state = honest(self)
+        wallets = tuple(replace(w, counters=replace(w.counters, debited=0)) for w in state.wallets)
+        self._state = replace(state, wallets=wallets)
+        return self._state
+
+    monkeypatch.setattr(PurseSession, "read_state", lie)
+    _, outcome = refused(terminal, card, Reason.ROLLED_BACK)
+    assert "ran back" in outcome.detail
+
+
+def test_a_clone_whose_recovered_receipt_does_not_link():
+    """A pending intent's receipt must follow the receipt this terminal knew before it."""
+    terminal, card = at_work()
+    fork = card.nvm.fork()
+    pay(terminal, card)
+    other = card.nvm
+    card.nvm = fork
+    # The clone pays elsewhere, so its receipt 1 differs; then it meets our pending intent.
+    with terminal.begin(swap(card, other)) as visit:
+        visit.verify_pin(PIN)
+        card.powered = False
+        intent = visit.redeem(CASH, 1).intent
+    row = terminal.journal.intent(intent)
+    card.nvm = fork
+    card.load_raw(terminal.issuer.entitlement(card, CASH, loaded=1_000_000))
+    card.elsewhere(CASH, 10)
+    forge(card, row, amount=1)
+    refused(terminal, card, Reason.IDENTITY_CHANGED)
+
+
+def swap(card, nvm):
+    card.nvm = nvm
+    return card
+
+
+def test_a_receipt_of_our_sequence_for_another_intent_is_not_ours():
+    terminal, card = at_work()
+    with terminal.begin(card) as visit:
+        visit.verify_pin(PIN)
+        card.powered = False
+        intent = visit.redeem(CASH, 1).intent
+    forge(card, terminal.journal.intent(intent), amount=1, intent_hash=bytes(32))
+    refused(terminal, card, Reason.RESTORED_IMAGE)
+    assert terminal.journal.intent(intent).state is State.ABORTED
+
+
+def forge(card, row, amount, intent_hash=None):
+    """The clone makes the very receipt that our intent asked for."""
+    from wire.purse import Debit
+
+    with card._session(Role.TERMINAL, b"TERM0001") as session:
+        session.verify_pin(PIN)
+        session.debit(Debit(CASH, amount, row.expected, row.sequence, row.record.time_s, 1,
+                            intent_hash or row.hash))  # fmt: skip
 
 
 def test_reversals_invented_by_a_chip_are_no_credit(monkeypatch):
@@ -310,7 +406,7 @@ def test_reversals_invented_by_a_chip_are_no_credit(monkeypatch):
 # --- restored image -------------------------------------------------------------------------
 
 
-def restored(tmp_path):
+def restored():
     """A terminal put back to an old copy after it served two cards."""
     issuer = Issuer()
     terminal, card = at_work(issuer)
@@ -326,8 +422,8 @@ def restored(tmp_path):
     return terminal, card, second
 
 
-def test_one_card_is_refused_two_stop_the_terminal(tmp_path):
-    terminal, card, second = restored(tmp_path)
+def test_one_card_is_refused_two_stop_the_terminal():
+    terminal, card, second = restored()
     refused(terminal, card, Reason.RESTORED_IMAGE)
     assert not terminal.journal.stopped
     refused(terminal, card, Reason.RESTORED_IMAGE)  # the same card again is still one
@@ -339,8 +435,22 @@ def test_one_card_is_refused_two_stop_the_terminal(tmp_path):
     assert terminal.engine.begin(card.link()) == TerminalRefused(Stop.RESTORED_IMAGE)
 
 
-def test_evidence_of_a_restored_image_is_carried_home(tmp_path):
-    terminal, card, _ = restored(tmp_path)
+def test_a_restored_image_that_went_on_is_found_by_the_hash():
+    """The journal has an intent at that sequence again, but another one."""
+    issuer = Issuer()
+    first, second, terminal = issuer.card(1), issuer.card(2), Terminal(issuer)
+    terminal.engine.install(terminal.bundle(*(
+        entry(x, issuer.entitlement(x, CASH, loaded=1000)) for x in (first, second))))  # fmt: skip
+    terminal.engine.open_shift(5)
+    copy = terminal.memory[0].serialize()
+    pay(terminal, first)
+    terminal.memory[0].deserialize(copy)
+    pay(terminal, second)
+    refused(terminal, first, Reason.RESTORED_IMAGE)
+
+
+def test_evidence_of_a_restored_image_is_carried_home():
+    terminal, card, _ = restored()
     refused(terminal, card, Reason.RESTORED_IMAGE)
     assert terminal.kinds()[-2:] == ["COLLECTED", "REJECTED"]
 

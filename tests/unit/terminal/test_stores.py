@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from keys.errors import DemoRefusedError
+from keys.hierarchy import Heads
 from terminal.errors import (
     AcknowledgementRefusedError,
     BaseMissingError,
@@ -343,6 +344,31 @@ def test_bundles_that_are_refused_change_nothing(world, fault):
             bad = entitlement.raw[:-1] + bytes([entitlement.raw[-1] ^ 1])
             file = pack(terminal.signed_bundle(replace(mine, entitlements=(bad,))))
     refused(terminal, file, BundleRefusedError)
+
+
+@pytest.mark.parametrize("field", [
+    "hotlist", "parameters", "programmes", "links", "acknowledgements", "statements", "revocations",
+])  # fmt: skip
+def test_everything_in_a_bundle_is_verified_by_itself(world, field):
+    """The policy key vouches for the whole, never for what another key must sign."""
+    terminal, card = world
+    terminal.engine.install(terminal.bundle(entry(card)))
+    stranger = Issuer(seed=99)
+    other = Terminal(stranger)
+    foreign = other.signed_bundle(counter=1)
+    from wire.bundle import Bundle
+    from wire.cose import Sign1
+
+    held = Bundle.parse(Sign1.parse(foreign).payload)
+    trust = stranger.world.trust
+    ack = stranger.object(Acknowledgement(terminal.station, 1, bytes(32), START_S))
+    value = {
+        "hotlist": held.hotlist, "parameters": held.parameters, "programmes": held.programmes,
+        "links": held.links, "acknowledgements": (ack,), "statements": trust.statements[:1],
+        "revocations": (stranger.world.root.revoke(
+            terminal.log_key.public_key, Heads(), now_s=START_S),),
+    }[field]  # fmt: skip
+    refused(terminal, terminal.bundle(entry(card), **{field: value}), BundleRefusedError)
 
 
 def test_a_delta_needs_its_base_and_changes_only_what_it_names(world):
