@@ -16,7 +16,7 @@ from card_os.reference.serve import (
     ServeError,
     ask,
     choose_atr,
-    make_card,
+    make_cards,
 )
 
 if TYPE_CHECKING:
@@ -46,10 +46,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--interface", choices=("contact", "contactless"), default="contact")
     serve.add_argument("--out", action="store_true", help="start with the card outside")
 
-    make = verbs.add_parser("make", help="make one blank card as its maker delivers it")
-    make.add_argument("state", type=Path, help="the new card's state file")
-    make.add_argument("--keys", type=Path, required=True, help="new file for its transport keys")
-    make.add_argument("--serial", type=lambda n: int(n).to_bytes(4, "big"), required=True)
+    make = verbs.add_parser("make", help="make blank cards as their maker delivers them")
+    make.add_argument("folder", type=Path, help="where the cards' state files go")
+    make.add_argument("--delivery", type=Path, required=True, help="new list for betang-keys stock")
+    make.add_argument("--batch", default="B1")
+    make.add_argument("--first", type=int, default=1, help="first serial number")
+    make.add_argument("--count", type=int, default=1)
 
     card(verb("insert", "insert the card held, or another"), "--state")
     verb("remove", "take the card out")
@@ -117,7 +119,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.verb == "serve":
             _serve(options)
         elif options.verb == "make":
-            make_card(options.state, options.keys, options.serial)
+            make_cards(
+                options.folder, options.delivery, options.batch, options.first, options.count
+            )
         else:
             answer = ask(options.control, **_order(options))
             if options.verb == "status":

@@ -26,7 +26,7 @@ from card_os.reference.card import ReferenceCard
 from card_os.reference.errors import ReferenceCardError
 from card_os.reference.foreign import DroppingCard, EchoCard, ForeignCard, UnfitCard
 from card_os.reference.packages import PACKAGES
-from card_os.reference.profiles import TransportKeys
+from card_os.reference.profiles import JCOP_LIKE, TransportKeys
 from card_os.reference.vpcd import VpcdError, VpcdSlot
 from keys.kdf import StaticKeys
 
@@ -101,25 +101,37 @@ def open_card(source: CardSource, atr: bytes) -> IccDevice:
         raise ServeError(f"no card in {source.state}: {error}") from error
 
 
-def make_card(state: Path, keys: Path, serial: bytes) -> None:
-    """Make one card as its maker delivers it: state file, and its transport keys beside it.
+def make_cards(folder: Path, delivery: Path, batch: str, first: int, count: int) -> None:
+    """Make blank cards as their maker delivers them, and the maker's delivery list.
 
-    `serial` is 4 bytes. The keys file is JSON {kvn, enc, mac, dek} in hex, readable by its owner
-    only; both files must be new. Raises ServeError.
+    `folder`/NNNNNNNN.card for `count` serials from `first`. The list is the JSON that
+    `betang-keys stock` takes: {batch, kvn, chips: [{kdd, enc, mac, dek}]} in hex, readable by its
+    owner only. Nothing is overwritten. Raises ServeError.
     """
-    if state.exists() or keys.exists():
-        raise ServeError("a card or keys file of that name exists; nothing was changed")
-    transport = StaticKeys(os.urandom(16), os.urandom(16), os.urandom(16))
-    text = {"enc": transport.enc.hex(), "mac": transport.mac.hex(), "dek": transport.dek.hex()}
-    with os.fdopen(os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"kvn": TRANSPORT_KVN, **text}, file)
-    ReferenceCard.create(
+    serials = range(first, first + count)
+    states = {n: folder / f"{n:08d}.card" for n in serials}
+    if delivery.exists() or any(state.exists() for state in states.values()):
+        raise ServeError("a card or list of that name exists; nothing was changed")
+    folder.mkdir(parents=True, exist_ok=True)
+    chips = [_make_card(states[n], n.to_bytes(4, "big")) for n in serials]
+    with os.fdopen(os.open(delivery, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"batch": batch, "kvn": TRANSPORT_KVN, "chips": chips}, file)
+
+
+def _make_card(state: Path, serial: bytes) -> dict[str, str]:
+    keys = StaticKeys(os.urandom(16), os.urandom(16), os.urandom(16))
+    card = ReferenceCard.create(
         state,
-        transport_keys=TransportKeys(TRANSPORT_KVN, transport),
+        transport_keys=TransportKeys(TRANSPORT_KVN, keys),
         serial=serial,
         registry=PACKAGES,
         random=os.urandom,
     )
+    card.nvm.close()
+    kdd = JCOP_LIKE.kdd_of(serial)
+    return {
+        "kdd": kdd.hex(), "enc": keys.enc.hex(), "mac": keys.mac.hex(), "dek": keys.dek.hex()
+    }  # fmt: skip
 
 
 class CardPlace:

@@ -24,26 +24,28 @@ def betang_card(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    done = betang_card("make", "a.card", "--keys", "a.keys", "--serial", "7", folder=tmp_path)
+    done = betang_card("make", ".", "--delivery", "list", "--first", "7", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     return tmp_path
 
 
 def test_make_never_overwrites_and_hides_its_keys(made: Path) -> None:
-    keys = made / "a.keys"
-    assert keys.stat().st_mode & 0o777 == 0o600
-    before = keys.read_bytes()
-    again = betang_card("make", "a.card", "--keys", "b.keys", "--serial", "7", folder=made)
+    delivery = made / "list"
+    assert delivery.stat().st_mode & 0o777 == 0o600
+    before = delivery.read_bytes()
+    again = betang_card("make", ".", "--delivery", "other", "--first", "6", "--count", "2",
+                        folder=made)  # fmt: skip
     assert again.returncode == 1
     assert "nothing was changed" in again.stderr
-    assert keys.read_bytes() == before
-    assert not (made / "b.keys").exists()
-    assert json.loads(before)["enc"] not in again.stderr
+    assert delivery.read_bytes() == before
+    assert not (made / "other").exists()
+    assert not (made / "00000006.card").exists()
+    assert json.loads(before)["chips"][0]["enc"] not in again.stderr
 
 
 def test_serve_remove_insert_stop(made: Path) -> None:
     process = subprocess.Popen(
-        [*PROGRAM, "serve", "--state", "a.card", "--socket", "card.sock", "--control", "ctl"],
+        [*PROGRAM, "serve", "--state", "00000007.card", "--socket", "card.sock", "--control", "ctl"],
         cwd=made, stdout=subprocess.PIPE, text=True,
         env={"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip

@@ -97,9 +97,8 @@ def betang_card(folder: Path, *args: str) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def card_file(tmp_path: Path) -> Path:
-    card = tmp_path / "a.card"
-    keys = str(tmp_path / "keys")
-    made = betang_card(tmp_path, "make", str(card), "--keys", keys, "--serial", "1")
+    card = tmp_path / "00000001.card"
+    made = betang_card(tmp_path, "make", str(tmp_path), "--delivery", str(tmp_path / "list"))
     assert made.wait(WAIT_S) == 0
     made.stdout.close()
     return card
