@@ -79,7 +79,7 @@ class Programs:
               ) -> subprocess.Popen[str]:  # fmt: skip
         """Start a server that makes ``ready`` (a socket) when it listens; ended with us."""
         log = self._stack.enter_context(self.log.open("a", encoding="utf-8"))
-        process = subprocess.Popen(  # noqa: SIM115 - ended by the stack
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True,
             env=self.environment(env),
         )  # fmt: skip

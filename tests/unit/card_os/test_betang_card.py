@@ -45,7 +45,8 @@ def test_make_never_overwrites_and_hides_its_keys(made: Path) -> None:
 
 def test_serve_remove_insert_stop(made: Path) -> None:
     process = subprocess.Popen(
-        [*PROGRAM, "serve", "--state", "00000007.card", "--socket", "card.sock", "--control", "ctl"],
+        [*PROGRAM, "serve", "--state", "00000007.card", "--socket", "card.sock",
+         "--control", "ctl"],
         cwd=made, stdout=subprocess.PIPE, text=True,
         env={"PYTHONPATH": str(Path(__file__).parents[3]), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip

@@ -145,7 +145,7 @@ def test_one_card_by_pcscd_and_by_socket(
     link = reader.connect()
     assert link.transmit(SELECT_SD) == b"\x6a\x82"
     link.close()
-    ask(control, do="swap", state=str(tmp_path / "a.card"))
+    ask(control, do="swap", state=str(tmp_path / "00000001.card"))
     framed = SocketLink(str(tmp_path / "apdu"))
     assert framed.transmit(SELECT_SD) == fci
     framed.close()
