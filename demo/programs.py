@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,12 +72,16 @@ class Programs:
         return done
 
     def json(self, command: Sequence[str], **options: Any) -> Any:
-        """Run, and read the last line of its output as JSON."""
+        """Run, and read its output as JSON."""
         return json.loads(self.run(command, **options).stdout)
 
-    def serve(self, command: Sequence[str], ready: Path, *, env: Mapping[str, str] | None = None
-              ) -> subprocess.Popen[str]:  # fmt: skip
-        """Start a server that makes ``ready`` (a socket) when it listens; ended with us."""
+    def serve(
+        self,
+        command: Sequence[str],
+        ready: Callable[[], bool],
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start a server and wait until ``ready`` says so; it is ended with us."""
         log = self._stack.enter_context(self.log.open("a", encoding="utf-8"))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True,
@@ -85,11 +89,10 @@ class Programs:
         )  # fmt: skip
         self._stack.callback(_end, process)
         deadline = time.monotonic() + START_LIMIT_S
-        while not ready.exists():
+        while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ProgramError(f"{command[2]} did not start; see {self.log}")
             time.sleep(_POLL_S)
-        return process
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -1,0 +1,46 @@
+"""The card tray: one ``betang-card serve`` beside each virtual reader, moved by its control."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from demo.programs import Programs
+
+
+@dataclass(frozen=True, slots=True)
+class Tray:
+    """One reader's place for a card. ``door`` is the virtual reader's (demo/pcscd.py)."""
+
+    programs: Programs
+    control: Path
+    door: str
+    protocol: str = "t1"
+
+    def _order(self, *words: str) -> None:
+        argv = self.programs.argv("card_os.reference.cli", *words, "--control", str(self.control))
+        self.programs.run(argv)
+
+    def start(self, state: Path) -> None:
+        """Serve this card, outside the reader at first."""
+        argv = self.programs.argv(
+            "card_os.reference.cli", "serve", "--reader", self.door, "--state", str(state),
+            "--atr", self.protocol, "--control", str(self.control), "--out",
+        )  # fmt: skip
+        self.programs.serve(argv, self.control.exists)
+
+    def insert(self, state: Path) -> None:
+        """Put this card into the reader."""
+        self._order("insert", "--state", str(state))
+
+    def insert_stand_in(self, name: str) -> None:
+        """Put a stand-in into the reader: foreign, unfit or dropping."""
+        self._order("insert", "--card", name)
+
+    def remove(self) -> None:
+        """Take the card out."""
+        self._order("remove")
+
+    def tear_debit(self, writes: int) -> None:
+        """Cut the power within the next DEBIT, before its (``writes`` + 1)-th write."""
+        self._order("tear", str(writes), "--debit")
