@@ -80,6 +80,7 @@ class Entitlement:
         return e
 
     def _check(self) -> None:
+        require(self.wallet > 0, "wallet 0 stands for none in statements")
         require(self.sequence > 0 and self.loaded <= raw.MAX_LOADED, "L or sequence out of range")
         require(self.forfeited_through <= self.loaded, "C above L")
         require(self.settled_reversed <= self.settled_debited, "settled R above settled D")
