@@ -1,0 +1,89 @@
+"""What the card on the reader is, by what any card tells anyone: nothing is written.
+
+SELECT the purses, SELECT the issuer security domain, GET DATA of the chip's data and its keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from card_os.host import commands, errors
+from card_os.host.links import Link
+from card_os.host.opening import exchange, select_purse
+from card_os.host.security_domain import ISD_AID, DataObject
+from keys.cardsession import OWN_KVN
+from wire import tlv
+from wire.env import Environment
+from wire.errors import FormatError
+from wire.purse import Sw
+
+_CPLC_BYTES = 42
+
+
+class Kind(StrEnum):
+    """What lies there."""
+
+    FOREIGN = "foreign"  # no purse and no GlobalPlatform domain
+    BLANK = "blank"  # a chip as its maker delivered it
+    OWN_KEYS = "own-keys"  # our management keys, no purse yet
+    PURSE = "purse"  # our purse, of this desk's world
+    OTHER_WORLD = "other-world"
+    UNKNOWN_VERSION = "unknown-version"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a card told. ``env``: of its purse; ``chip``: b"" when it names none; key versions."""
+
+    kind: Kind
+    env: Environment | None
+    version: int | None
+    chip: bytes
+    kvns: tuple[int, ...]
+    atr: bytes
+
+
+def examine(link: Link, env: Environment) -> Found:
+    """Look at a card as a desk of ``env``; :class:`errors.MuteCardError`, ``links.LinkError``."""
+    kind, world, version = Kind.PURSE, None, None
+    try:
+        world = select_purse(link, env).env
+    except errors.OtherEnvironmentError as x:
+        kind, world = Kind.OTHER_WORLD, x.env
+    except errors.UnknownVersionError as x:
+        kind, version = Kind.UNKNOWN_VERSION, x.version
+    except errors.ForeignCardError:
+        kind = Kind.BLANK
+    if exchange(link, commands.SELECT.apdu(ISD_AID)).sw != Sw.OK:
+        kind = Kind.FOREIGN if kind is Kind.BLANK else kind
+        return Found(kind, world, version, b"", (), link.atr)
+    kvns = _key_versions(_read(link, DataObject.KEY_INFORMATION))
+    if kind is Kind.BLANK and OWN_KVN in kvns:
+        kind = Kind.OWN_KEYS
+    return Found(kind, world, version, _chip_of(_read(link, DataObject.CPLC)), kvns, link.atr)
+
+
+def _read(link: Link, what: DataObject) -> bytes:
+    """The value of a data object in clear; b"" when the card keeps it to itself."""
+    answer = exchange(link, commands.GET_DATA.apdu(p1=what >> 8, p2=what & 0xFF))
+    if answer.sw != Sw.OK:
+        return b""
+    try:
+        (value,) = tlv.parse_sequence(answer.data, (int(what),))
+    except FormatError:
+        return b""
+    return value
+
+
+def _chip_of(cplc: bytes) -> bytes:
+    """Fabricator, type, fabrication date, serial, batch: what names one chip (GP CPLC data)."""
+    return cplc[:4] + cplc[10:18] if len(cplc) == _CPLC_BYTES else b""
+
+
+def _key_versions(template: bytes) -> tuple[int, ...]:
+    try:
+        rows = [value for tag, value in tlv.parse_all(template) if tag == 0xC0]
+    except FormatError:
+        return ()
+    return tuple(sorted({row[1] for row in rows if len(row) > 1}))

@@ -1,0 +1,114 @@
+"""The backend as the desk sees it (docs/ledger.md#http), and the same things from files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from issuer.desklog import DeskLog
+from issuer.errors import TransferError
+from keys.signer import Signer
+from keys.store import write_private
+from keys.trust import TrustStore
+from wire import cbor
+from wire.errors import WireError
+
+TIMEOUT_S = 60.0
+MAX_FILE_BYTES = 64 * 1024 * 1024
+ACCEPTED = 200
+
+
+class Office:
+    """The backend over ``client``, which has its base URL. Raises :class:`TransferError`."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def orders(self, desk: bytes) -> list[bytes]:
+        """Signed orders still open at this desk."""
+        return _sequence(self._ask("GET", f"/v1/orders/{desk.hex()}", b""))
+
+    def entitlements(self, card_id: bytes) -> list[bytes]:
+        """Have the card's first entitlements issued, as far as funds go; all of them."""
+        return _sequence(self._ask("POST", f"/v1/cards/{card_id.hex()}/entitlements", b""))
+
+    def upload(self, raw: bytes) -> bytes:
+        """Send an upload; the acknowledgement."""
+        return self._ask("POST", "/v1/uploads", raw)
+
+    def _ask(self, method: str, path: str, body: bytes) -> bytes:
+        try:
+            answer = self._client.request(method, path, content=body, timeout=TIMEOUT_S)
+        except httpx.HTTPError as e:
+            raise TransferError(f"no answer from the backend: {e}") from e
+        if answer.status_code != ACCEPTED:
+            raise TransferError(f"the backend refused: {answer.status_code} {_detail(answer)}")
+        if len(answer.content) > MAX_FILE_BYTES:
+            raise TransferError("the backend's answer is too large")
+        return answer.content
+
+
+class EntitlementFolder:
+    """Entitlements brought as files: ``<card id in hex>.cbor``, a CBOR sequence each."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def entitlements(self, card_id: bytes) -> Sequence[bytes]:
+        """The file's entitlements; :class:`TransferError` when there is none yet."""
+        return read_sequence(self._path / f"{card_id.hex()}.cbor")
+
+
+class NoOffice:
+    """Neither backend nor folder: a card waits before its entitlements."""
+
+    def entitlements(self, card_id: bytes) -> Sequence[bytes]:
+        """:class:`TransferError`."""
+        raise TransferError(f"no backend to ask for the entitlements of {card_id.hex()}")
+
+
+def read_sequence(path: Path) -> list[bytes]:
+    """A file of signed objects; :class:`TransferError`."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise TransferError(f"{path} is too large")
+        return _sequence(path.read_bytes())
+    except OSError as e:
+        raise TransferError(f"{path} could not be read: {e}") from e
+
+
+def sync(desk_log: DeskLog, log_key: Signer, trust: TrustStore, office: Office) -> tuple[int, int]:
+    """Upload the desk log and take the acknowledgement: records sent, records pruned."""
+    upload = desk_log.build_upload(log_key)
+    if upload is None:
+        return 0, 0
+    return len(upload.records), desk_log.acknowledge(office.upload(bytes(upload)), trust)
+
+
+def export_file(desk_log: DeskLog, log_key: Signer, target: Path) -> int:
+    """Write the upload to a file, durably; how many records it holds (0: no file)."""
+    upload = desk_log.build_upload(log_key)
+    if upload is None:
+        return 0
+    try:
+        write_private(target, bytes(upload))
+    except OSError as e:
+        raise TransferError(f"the file could not be written: {e}") from e
+    return len(upload.records)
+
+
+def _sequence(raw: bytes) -> list[bytes]:
+    try:
+        return list(cbor.decode_sequence(raw))
+    except WireError as e:
+        raise TransferError(f"no sequence of signed objects: {e}") from e
+
+
+def _detail(answer: httpx.Response) -> str:
+    try:
+        problem = answer.json()
+        return str(problem.get("detail", ""))[:200]
+    except (ValueError, AttributeError):
+        return ""
