@@ -68,3 +68,16 @@ class Explained:
 
     terminal: str
     what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something to look at that proves nothing: open and young, or unusual.
+
+    ``kind`` is a key into :data:`backend.audit.messages.ALERTS`.
+    """
+
+    kind: str
+    subject: str
+    what: str
+    since_s: int = 0

@@ -1,0 +1,257 @@
+"""Rules 13, 14, 15, 18: settlement, conservation, goods, and what each load stands on."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from backend.audit import books, goods, payable
+from backend.audit.findings import Finding
+from backend.audit.model import Card, Issued, Object, World
+from backend.audit.registry import rule
+from wire.invariants import Invariant
+from wire.objects import (
+    Decision,
+    DecisionKind,
+    DecreeAnnex,
+    DecreeRow,
+    FieldVerification,
+    FundRelease,
+    VerificationDecision,
+)
+from wire.receipt import ReceiptKind
+
+
+@rule(Invariant.SETTLED_ONCE)
+def rule_13(world: World) -> Iterator[Finding]:
+    """Payable is what signed objects give; each payable is settled exactly once."""
+    judged = payable.judge(world)
+    replayed = books.replay(world, judged)
+    for entry, what in replayed.wrong:
+        yield Finding(
+            Invariant.SETTLED_ONCE, f"ledger/{entry.sequence}", what, (entry.evidence.hex(),)
+        )
+    for name, owed in sorted(judged.items()):
+        is_booked = name in replayed.payable
+        if is_booked == (not owed.why):
+            continue
+        why = ", ".join(sorted(owed.why))
+        what = f"paid or owed, but held: {why}" if is_booked else "payable, but not owed"
+        yield Finding(Invariant.SETTLED_ONCE, owed.held.name, what, (name.hex(),))
+
+
+@rule(Invariant.CONSERVATION)
+def rule_14(world: World) -> Iterator[Finding]:
+    """Every ledger account is what the signed objects give (the two sides: see ``report``).
+
+    With every receipt present and every counter stepping by its amount (invariants 4 and 6) the
+    two sides are equal for each card; what breaks them is listed there.
+    """
+    expected = books.expected_wallets(world)
+    for d in books.differences(world, expected, books.WALLET_KINDS):
+        yield Finding(
+            Invariant.CONSERVATION, f"ledger/{d.sequence or 'missing'}", d.what, (d.key[1].hex(),)
+        )
+    booked, strange = books.forfeits_booked(world)
+    for entry in strange:
+        yield Finding(
+            Invariant.CONSERVATION,
+            f"ledger/{entry.sequence}",
+            "a forfeit that no receipt or statement shows",
+            (entry.evidence.hex(),),
+        )
+    shown = {
+        (card, wallet): n
+        for card, wallets in books.forfeited(world).items()
+        for wallet, n in wallets.items()
+    }
+    for key in sorted(shown.keys() | booked.keys()):
+        if shown.get(key, 0) != booked[key]:
+            yield Finding(
+                Invariant.CONSERVATION,
+                f"{key[0].hex()}/{key[1]}",
+                f"{booked[key]} booked as forfeited, the card shows {shown.get(key, 0)}",
+            )
+    for entry in world.ledger:
+        if entry.kind not in books.KNOWN_KINDS:
+            yield Finding(
+                Invariant.CONSERVATION,
+                f"ledger/{entry.sequence}",
+                f"an entry of an unknown kind: {entry.kind}",
+                (entry.evidence.hex(),),
+            )
+
+
+@rule(Invariant.STOCK)
+def rule_15(world: World) -> Iterator[Finding]:
+    """Delivered = handed over + left + loss account, per terminal; the ledger says the same."""
+    shelves = goods.shelves(world)
+    for station, shelf in shelves.items():
+        if shelf.is_tainted:
+            continue
+        for place, what in shelf.faults:
+            yield Finding(
+                Invariant.STOCK, place.name, what, (place.record.hash.hex(),), station.hex()
+            )
+        for good, left in sorted(shelf.left.items()):
+            if left < 0 and not shelf.faults:
+                yield Finding(
+                    Invariant.STOCK,
+                    station.hex(),
+                    f"{good}: {-left} more went out than came in",
+                    (),
+                    station.hex(),
+                )
+    tainted = {f"stock/{station.hex()}" for station, s in shelves.items() if s.is_tainted}
+    for d in books.differences(world, books.goods_expected(shelves), books.GOODS):
+        accounts = {account for account, _ in (d.found or d.expected or {})}
+        if not accounts & tainted:
+            yield Finding(
+                Invariant.STOCK, f"ledger/{d.sequence or 'missing'}", d.what, (d.key[1].hex(),)
+            )
+
+
+# --- loads ------------------------------------------------------------
+
+
+@rule(Invariant.DECREE_ROW)
+def rule_18(world: World) -> Iterator[Finding]:
+    """Every step of L stands on a decree row or a decision, once, within released funds."""
+    yield from _decree_rows(world)
+    yield from _decisions(world)
+    yield from _Causes(world).judge()
+
+
+def _finding(subject: str, what: str, name: bytes) -> Finding:
+    return Finding(Invariant.DECREE_ROW, subject, what, (name.hex(),), "registry")
+
+
+def _decree_rows(world: World) -> Iterator[Finding]:
+    """A row stands on a visit that found the family."""
+    visits = {o.hash: v for o, v in world.of(FieldVerification)}
+    for o, annex in world.of(DecreeAnnex):
+        for row in annex.rows:
+            visit = visits.get(row.verification)
+            if row.verification in world.aside_names:
+                continue
+            is_right = visit is not None and visit.family == row.family
+            if not is_right or visit is None or visit.decision != VerificationDecision.VERIFIED:
+                yield _finding(
+                    f"{annex.number}/{row.row}",
+                    "the row stands on no visit that found its family",
+                    o.hash,
+                )
+
+
+def _decisions(world: World) -> Iterator[Finding]:
+    """What is moved or returned was there."""
+    moved: Counter[tuple[bytes, int]] = Counter()
+    returned: set[tuple[bytes, int]] = set()
+    for o, d in world.decisions(DecisionKind.MOVE, DecisionKind.RETURN):
+        card = world.cards.get(d.card_id)
+        if card is None:
+            yield _finding(d.number, "a decision about a card that was never certified", o.hash)
+            continue
+        if d.kind == DecisionKind.MOVE:
+            moved[d.card_id, d.wallet] += d.amount
+            target = world.cards.get(d.new_card or b"")
+            if target is None or target.family != card.family:
+                yield _finding(d.number, "moved to a card of another family", o.hash)
+            if moved[d.card_id, d.wallet] > _residual(world, card, d.wallet):
+                yield _finding(d.number, "more was moved than the old card had left", o.hash)
+            continue
+        took = 0
+        for n in range(d.first, d.last + 1):
+            held = card.receipts.get(n)
+            if held is None or held.receipt.wallet != d.wallet:
+                continue
+            if held.receipt.kind == ReceiptKind.DEBIT and (d.card_id, n) not in returned:
+                returned.add((d.card_id, n))
+                took += held.receipt.amount
+        if d.amount > took:
+            yield _finding(d.number, "more was returned than these receipts took", o.hash)
+
+
+def _residual(world: World, card: Card, wallet: int) -> int:
+    """L issued − what its receipts took without recorded losses − F."""
+    taken = sum(
+        h.receipt.amount if h.receipt.kind == ReceiptKind.DEBIT else -h.receipt.amount
+        for h in card.of_wallet(wallet)
+        if not world.is_loss(h)
+    )
+    return card.issued(wallet) - taken - books.forfeited(world)[card.card_id][wallet]
+
+
+class _Causes:
+    """Each step of L in the order of the issuance log."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rows: dict[tuple[bytes, int], DecreeRow] = {
+            (o.hash, row.row): row for o, annex in world.of(DecreeAnnex) for row in annex.rows
+        }
+        self.used: set[tuple[bytes, int]] = set()
+        self.spent: dict[int, int] = defaultdict(int)
+        self.prices = {p.code: p.tariffs[-1].price_minor for p in world.programmes().values()}
+        self.releases = [
+            (o.entry.sequence, r) for o, r in world.of(FundRelease) if o.entry is not None
+        ]
+
+    def judge(self) -> Iterator[Finding]:
+        steps = [
+            (card, issued)
+            for card in self.world.cards.values()
+            for every in card.entitlements.values()
+            for issued in every
+        ]
+        for card, issued in sorted(steps, key=lambda s: s[1].entry.sequence):
+            what = self._fault(card, issued)
+            if what:
+                e = issued.entitlement
+                yield _finding(f"{e.card_id.hex()}/{e.wallet}/{e.sequence}", what, e.hash)
+
+    def _fault(self, card: Card, issued: Issued) -> str:
+        cause, step = issued.cause, issued.step
+        if cause is None:
+            return "L rises without a decree row or decision" if step > 0 else ""
+        if step <= 0:
+            return "cites a decree row or decision without raising L"
+        if cause.source in self.world.aside_names:
+            return ""  # listed under what set it aside
+        key = (cause.source, cause.row)
+        if key in self.used:
+            return "its decree row or decision funded an earlier step"
+        self.used.add(key)
+        if cause.row == 0:
+            return self._decision(issued, self.world.objects.get(cause.source))
+        return self._row(card, issued, self.rows.get(key))
+
+    def _decision(self, issued: Issued, stated: Object | None) -> str:
+        e = issued.entitlement
+        decision = stated.payload if stated else None
+        if not isinstance(decision, Decision):
+            return "cites no decision of the export"
+        target = decision.new_card or decision.card_id
+        if decision.kind not in {DecisionKind.MOVE, DecisionKind.RETURN}:
+            return "cites a decision that gives nothing to a card"
+        if (target, decision.wallet) != (e.card_id, e.wallet):
+            return "the decision cited is about another card or wallet"
+        return "" if issued.step <= decision.amount else "more than the decision gives"
+
+    def _row(self, card: Card, issued: Issued, row: DecreeRow | None) -> str:
+        e = issued.entitlement
+        if row is None:
+            return "cites no decree row of the export"
+        if (row.family, row.programme) != (card.family, e.programme):
+            return "the decree row cited is another family's or programme's"
+        if issued.step > row.amount:
+            return "more than the decree row gives"
+        self.spent[e.programme] += issued.step * self.prices.get(e.programme, 0)
+        released = sum(
+            r.amount_minor
+            for sequence, r in self.releases
+            if r.programme == e.programme and sequence < issued.entry.sequence
+        )
+        if self.spent[e.programme] > released:
+            return "more than the funds released before it"
+        return ""

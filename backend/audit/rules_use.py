@@ -1,0 +1,248 @@
+"""Rules 10 to 12: what one use of a card had to respect (PROTOCOL.md §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from backend.audit.findings import Finding
+from backend.audit.logs import MAX_AHEAD_S
+from backend.audit.model import Card, Held, World
+from backend.audit.payable import price_of
+from backend.audit.registry import is_old, rule
+from backend.audit.rules_chain import proven
+from wire.cvc import Role, TerminalExtension
+from wire.dates import end_of_day_s, start_of_day_s
+from wire.invariants import Invariant
+from wire.log import Intent
+from wire.objects import Hotlist, Programme
+from wire.receipt import Receipt, ReceiptKind, Statement, StatementKind, Verification
+
+
+@rule(Invariant.CAPS_AND_COUNTS)
+def rule_10(world: World) -> Iterator[Finding]:
+    """Caps, windows, expiry, bypasses; scripts and PIN sets explained by statements."""
+    versions: dict[int, list[Programme]] = {}
+    for _, p in world.of(Programme):
+        versions.setdefault(p.wallet, []).append(p)
+    for held in proven(world):
+        if held.receipt.kind == ReceiptKind.DEBIT:
+            for what in _respects(world, held, versions.get(held.receipt.wallet, [])):
+                yield Finding(
+                    Invariant.CAPS_AND_COUNTS,
+                    held.name,
+                    what,
+                    (held.receipt.hash.hex(),),
+                    held.receipt.terminal_id.hex(),
+                )
+    for _, card in sorted(world.cards.items()):
+        yield from _bypasses(card)
+    parameters = world.parameters()
+    for count in unexplained(world):
+        is_final = parameters is None or is_old(world, count.since_s, parameters.statement_age_s)
+        if count.is_impossible or (is_final and not count.terminals):
+            yield Finding(
+                Invariant.CAPS_AND_COUNTS, count.card.card_id.hex(), count.what, (), "card"
+            )
+
+
+def _respects(world: World, held: Held, versions: list[Programme]) -> Iterator[str]:
+    r = held.receipt
+    if not versions:
+        yield "the wallet is no programme's"
+        return
+    if all(price_of(p, r.basket_version) is None for p in versions):
+        yield "names a tariff that was never signed"
+    if r.amount > max(p.cap for p in versions):
+        yield "above the programme's cap"
+    windows = [w for p in versions for w in p.windows]
+    is_always_open = any(not p.windows for p in versions)
+    t = r.terminal_time_s
+    if not is_always_open and not any(w.from_s <= t < w.to_s for w in windows):
+        yield "outside every window"
+    issued = world.cards[r.card_id].entitlement(r.wallet, r.entitlement_sequence)
+    if issued is not None:
+        e = issued.entitlement
+        before = (
+            replace(r.counters, debited=r.counters.debited - r.amount)
+            if (r.counters.debited >= r.amount)
+            else None
+        )
+        if r.amount > e.cap:
+            yield "above the entitlement's cap"
+        is_same = before is not None and r.counters.loaded == e.loaded
+        if is_same and before is not None and r.amount > e.available(before, t):
+            yield "took what had expired"
+        if r.verification == Verification.BYPASS and r.bypass_count > e.bypass_total:
+            yield "more bypasses than the entitlement allows"
+    if r.verification == Verification.NONE:
+        yield "neither PIN nor bypass"
+    ask = world.ask_of(r)
+    if ask is not None and isinstance(ask.place.record.body, Intent):
+        has_reason = bool(ask.place.record.body.bypass_reason)
+        if has_reason != (r.verification == Verification.BYPASS):
+            yield "bypass and its recorded reason do not agree"
+
+
+def _bypasses(card: Card) -> Iterator[Finding]:
+    receipts = [h.receipt for _, h in sorted(card.receipts.items())]
+    for a, b in pairwise(receipts):
+        if b.sequence != a.sequence + 1 or {a.sequence, b.sequence} & card.doubles.keys():
+            continue
+        if b.bypass_count != a.bypass_count + (b.verification == Verification.BYPASS):
+            yield Finding(
+                Invariant.CAPS_AND_COUNTS,
+                f"{card.card_id.hex()}/{b.sequence}",
+                "the count of bypasses does not step",
+                (b.hash.hex(),),
+                "card",
+            )
+
+
+# --- counts ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A script or PIN set that was counted, but whose statement nobody brought.
+
+    ``terminals``: closed ones whose records alone could show it: explained, not a finding.
+    """
+
+    card: Card
+    what: str
+    since_s: int
+    terminals: tuple[str, ...]
+    is_impossible: bool = False
+
+
+def unexplained(world: World) -> Iterator[Count]:
+    """Counts without their statement, card by card."""
+    for _, card in sorted(world.cards.items()):
+        pins = {
+            s.statement.pin_set_count
+            for s in card.statements
+            if s.statement.kind in {StatementKind.PIN_SET, StatementKind.ACTIVATION}
+        }
+        scripts = {
+            s.statement.script_count
+            for s in card.statements
+            if s.statement.kind == StatementKind.SCRIPT
+        }
+        yield from _counts(
+            world, card, "PIN set", known=pins, count_of=lambda i: i.pin_set_count, most=None
+        )
+        yield from _counts(
+            world,
+            card,
+            "script",
+            known=scripts,
+            count_of=lambda i: i.script_count,
+            most=len(card.scripts),
+        )
+
+
+def _counts(
+    world: World,
+    card: Card,
+    name: str,
+    *,
+    known: set[int],
+    count_of: Callable[[Receipt | Statement], int],
+    most: int | None,
+) -> Iterator[Count]:
+    shown = [(h.receipt, h.receipt.terminal_time_s) for h in card.receipts.values()]
+    every: list[tuple[Receipt | Statement, int]] = [
+        *shown,
+        *((s.statement, s.place.record.time_s) for s in card.statements),
+    ]
+    highest = max((count_of(i) for i, _ in every), default=0)
+    for n in range(1, highest + 1):
+        if n in known:
+            continue
+        since_s = min(t for i, t in every if count_of(i) >= n)
+        from_s = max((t for i, t in every if count_of(i) < n), default=card.entry.time_s)
+        terminals = tuple(
+            s.station.hex()
+            for s in world.stations.values()
+            if s.lost is not None and s.lost.time_s >= from_s
+        )
+        what = f"{name} {n} is counted, but no statement explains it"
+        yield Count(card, what, since_s, terminals, most is not None and n > most)
+
+
+# --- time and hotlist ------------------------------------------------------------
+
+
+@rule(Invariant.TIME)
+def rule_11(world: World) -> Iterator[Finding]:
+    """Times are monotone, and within what certificates, entitlements and arrival allow."""
+    for _, station in sorted(world.stations.items()):
+        yield from (f for f in station.faults if f.invariant == Invariant.TIME)
+    for held in proven(world):
+        for what in _times(world, held):
+            yield Finding(
+                Invariant.TIME,
+                held.name,
+                what,
+                (held.receipt.hash.hex(),),
+                held.receipt.terminal_id.hex(),
+            )
+
+
+def _times(world: World, held: Held) -> Iterator[str]:
+    r, card = held.receipt, world.cards[held.receipt.card_id]
+    t = r.terminal_time_s
+    ask = world.ask_of(r)
+    if ask is not None and ask.place.record.time_s != t:
+        yield "its time is not that of its intent"
+    parameters = world.parameters()
+    before = card.receipts.get(r.sequence - 1)
+    skew_s = parameters.card_skew_s if parameters else 0
+    if before is not None and t < before.receipt.terminal_time_s - skew_s:
+        yield "it is older than the card's receipt before it"
+    found = world.certificates.get((r.terminal_id, r.terminal_serial))
+    for name, cert in (("terminal", found[0] if found else None), ("card", card.certificate)):
+        if cert is not None and not (
+            start_of_day_s(cert.effective) <= t <= end_of_day_s(cert.expires)
+        ):
+            yield f"outside the {name} certificate's time"
+    issued = card.entitlement(r.wallet, r.entitlement_sequence)
+    if issued is not None and t < start_of_day_s(issued.entitlement.issued):
+        yield "before the issue date of its entitlement"
+    station = world.stations.get(held.place.station)
+    arrived = station.arrival(held.place.record.sequence) if station else None
+    if arrived is not None and t > arrived + MAX_AHEAD_S:
+        yield "younger than its arrival"
+
+
+@rule(Invariant.HOTLIST)
+def rule_12(world: World) -> Iterator[Finding]:
+    """No debit where the hotlist naming the card was installed, nor under a newer certificate."""
+    hotlists = sorted(
+        (o.entry.sequence, h.version) for o, h in world.of(Hotlist) if o.entry is not None
+    )
+    for held in proven(world):
+        r = held.receipt
+        if r.kind != ReceiptKind.DEBIT:
+            continue
+        ask = world.ask_of(r)
+        if ask is not None and world.names_card(ask.hotlist, r.card_id):
+            what = f"debited after hotlist {ask.hotlist} naming the card was installed there"
+        elif _is_under_newer(world, r, hotlists):
+            what = "debited under a certificate issued after the hotlist naming the card"
+        else:
+            continue
+        yield Finding(Invariant.HOTLIST, held.name, what, (r.hash.hex(),), r.terminal_id.hex())
+
+
+def _is_under_newer(world: World, r: Receipt, hotlists: list[tuple[int, int]]) -> bool:
+    """A renewed certificate comes only with a hotlist no older (PROTOCOL.md §5 Bundle)."""
+    found = world.certificates.get((r.terminal_id, r.terminal_serial))
+    if found is None or not isinstance(found[0].extension, TerminalExtension):
+        return False
+    if found[0].extension.role not in {Role.TERMINAL, Role.SUPERVISOR}:
+        return False
+    then = [version for sequence, version in hotlists if sequence < found[1].sequence]
+    return bool(then) and world.names_card(max(then), r.card_id)
