@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from card_os.host.links import Link
-from issuer.outcomes import CardDone, Refusal, Refused
+from card_os.host.links import Link, LinkError
+from issuer.outcomes import CardDone, Outcome, Refusal, Refused
 from issuer.personalise import Desk
 
 MAX_CARDS = 100_000
@@ -46,13 +46,9 @@ def run_bulk(
     while good + bad < min(count, MAX_CARDS):
         if desk.book.next() is None and not desk.book.begun():
             return BulkResult(good, bad, End.ORDERS_DONE)
-        link = next_card()
-        if link is None:
+        outcome = _one(desk, next_card, officer, scrap=scrap)
+        if outcome is None:
             return BulkResult(good, bad, End.NO_MORE_CARDS)
-        try:
-            outcome = desk.personalise(link, officer, scrap=scrap)
-        finally:
-            link.close()
         if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
             return BulkResult(good, bad, End.ORDERS_DONE)
         good, bad = good + outcome.is_good, bad + (not outcome.is_good)
@@ -61,3 +57,18 @@ def run_bulk(
         if failures >= stop_after:
             return BulkResult(good, bad, End.FAILURES)
     return BulkResult(good, bad, End.COUNT_DONE)
+
+
+def _one(
+    desk: Desk, next_card: Callable[[], Link | None], officer: int, *, scrap: bool
+) -> Outcome | None:
+    try:
+        link = next_card()
+    except LinkError as e:  # no ATR, or pulled again before it was powered
+        return desk.note_unready(e)
+    if link is None:
+        return None
+    try:
+        return desk.personalise(link, officer, scrap=scrap)
+    finally:
+        link.close()

@@ -5,18 +5,22 @@ SELECT the purses, SELECT the issuer security domain, GET DATA of the chip's dat
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from card_os.host import commands, errors
 from card_os.host.links import Link
-from card_os.host.opening import exchange, select_purse
+from card_os.host.opening import CardIdentity, exchange, select_purse
+from card_os.host.purse import PurseSession
 from card_os.host.security_domain import ISD_AID, DataObject
 from keys.cardsession import OWN_KVN
-from wire import tlv
+from keys.relay import CardKeyVerbs, PersonaliserKey
+from keys.trust import TrustStore
+from wire import cvc, tlv
 from wire.env import Environment
 from wire.errors import FormatError
-from wire.purse import Sw
+from wire.purse import CardState, Sw
 
 _CPLC_BYTES = 42
 
@@ -62,6 +66,31 @@ def examine(link: Link, env: Environment) -> Found:
     if kind is Kind.BLANK and OWN_KVN in kvns:
         kind = Kind.OWN_KEYS
     return Found(kind, world, version, _chip_of(_read(link, DataObject.CPLC)), kvns, link.atr)
+
+
+def chip_of(link: Link) -> bytes:
+    """What names the chip, b"" when it tells nothing; selects the security domain."""
+    if exchange(link, commands.SELECT.apdu(ISD_AID)).sw != Sw.OK:
+        return b""
+    return _chip_of(_read(link, DataObject.CPLC))
+
+
+def look_inside(
+    link: Link, keys: CardKeyVerbs, trust: TrustStore, links: Sequence[cvc.Certificate],
+    random: Callable[[int], bytes],
+) -> CardState:  # fmt: skip
+    """The state of a card that this key service certified, read as `personaliser`.
+
+    The card takes the date of the session's certificate, as in every session. Raises
+    :class:`errors.CardError`, ``links.LinkError`` and :class:`keys.errors.KeysError`.
+    """
+    own = PersonaliserKey.of(keys)
+    with PurseSession.open(
+        link, env=trust.env, certificate=own.certificate, channel_key=own, random=random,
+        links=links,
+        verify_card_certificate=lambda c: CardIdentity.of(trust.card_certificate(c).certificate),
+    ) as session:  # fmt: skip
+        return session.state
 
 
 def _read(link: Link, what: DataObject) -> bytes:

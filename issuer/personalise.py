@@ -128,6 +128,12 @@ class Desk:
                               card_id=outcome.card_id)  # fmt: skip
         return outcome
 
+    def note_unready(self, error: LinkError) -> Outcome:
+        """A card that could not even be powered: turned away if mute, else it was not there."""
+        if isinstance(error, CardMute):
+            return self._turn_away(Turned.MUTE, str(error))
+        return Interrupted(b"", None, str(error))
+
     # --- before the work -----------------------------------------------------------------------
 
     def _turn_away(self, reason: Turned, detail: str) -> Outcome:

@@ -1,0 +1,83 @@
+"""The card on the reader, one after the other: PC/SC by pattern, or a served card's socket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from card_os.host.links import Link, LinkError, NoCard
+from issuer.identify import chip_of
+
+SOCKET = "socket:"
+_POLL_S = 0.1
+
+
+class Stack(Protocol):
+    """Gives one card at a time."""
+
+    def next(self, timeout_s: float) -> Link | None:
+        """The next card, powered; None when none came in time. Raises ``links.LinkError``."""
+        ...
+
+
+def open_stack(reader: str) -> Stack:
+    """The stack of a reader: a pattern of its PC/SC name, or ``socket:ADDRESS``."""
+    return SocketStack(reader[len(SOCKET) :]) if reader.startswith(SOCKET) else PcscStack(reader)
+
+
+class PcscStack:
+    """Cards in the PC/SC reader whose name matches."""
+
+    def __init__(self, pattern: str) -> None:
+        from card_os.host.pcsc import PcscReader  # noqa: PLC0415 - needs libpcsclite
+
+        self._reader = PcscReader(pattern)
+        self._is_first = True
+
+    def next(self, timeout_s: float) -> Link | None:
+        """See :class:`Stack`: the last card must be out, or changed, before the next counts."""
+        if not self._is_first and not self._reader.wait_for_removal(timeout_s):
+            return None
+        self._is_first = False
+        if not self._reader.wait_for_card(timeout_s):
+            return None
+        return self._reader.connect()
+
+
+class SocketStack:
+    """Cards served on a socket (``--demo`` without pcscd): another chip counts as the next."""
+
+    def __init__(
+        self, address: str, clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        self._address, self._clock, self._pause = address, clock, pause
+        self._last: bytes | None = None
+
+    def next(self, timeout_s: float) -> Link | None:
+        """See :class:`Stack`."""
+        from card_os.host.socketlink import SocketLink  # noqa: PLC0415 - one of two ways
+
+        end = self._clock() + timeout_s
+        while True:
+            try:
+                link = SocketLink(self._address)
+            except NoCard:
+                self._last = None
+            else:
+                chip = self._chip(link)
+                if self._last is None or chip != self._last:
+                    self._last = chip
+                    return link
+                link.close()
+            if self._clock() >= end:
+                return None
+            self._pause(_POLL_S)
+
+    @staticmethod
+    def _chip(link: Link) -> bytes:
+        try:
+            return link.atr + chip_of(link)
+        except LinkError:
+            return link.atr

@@ -1,0 +1,190 @@
+"""What a person at the desk reads: every outcome and error, Indonesian first, English second.
+
+A text says what happened, what was kept and what to do next.
+"""
+
+# ruff: noqa: ISC004 - a pair of texts, each over lines
+from __future__ import annotations
+
+from typing import Final
+
+from issuer.errors import Code
+from issuer.outcomes import Outcome
+
+OUTCOMES: Final[dict[str, tuple[str, str]]] = {
+    "Issued": (
+        "Kartu selesai: dibaca ulang dan benar. Simpan untuk diserahkan; kodenya lewat pos.",
+        "Card issued: read back and right. Keep it for hand-over; its code goes by mail.",
+    ),
+    "TurnedAway.mute": (
+        "Kartu tidak menjawab. Tidak ada yang ditulis. Coba sekali lagi, lalu sisihkan.",
+        "The card does not answer. Nothing was written. Try once more, then put it aside.",
+    ),
+    "TurnedAway.foreign": (
+        "Ini bukan kartu untuk program ini. Tidak ada yang ditulis. Kembalikan kepada pemiliknya.",
+        "This is no card for this programme. Nothing was written. Give it back to its owner.",
+    ),
+    "TurnedAway.specimen": (
+        "Ini kartu contoh. Tidak ada yang ditulis; kartu contoh tidak dibuat di meja ini.",
+        "This is a specimen card. Nothing was written; this desk makes none.",
+    ),
+    "TurnedAway.other-world": (
+        "Kartu dari lingkungan lain. Tidak ada yang ditulis. Sisihkan.",
+        "A card of another environment. Nothing was written. Put it aside.",
+    ),
+    "TurnedAway.unknown-version": (
+        "Versi kartu tidak dikenal. Tidak ada yang ditulis. Perbarui program meja ini.",
+        "The card's version is not known. Nothing was written. Renew this desk's program.",
+    ),
+    "TurnedAway.scrapped": (
+        "Kartu ini sudah dinyatakan rusak. Tidak ada yang ditulis. Masukkan ke kotak rusak.",
+        "This card was scrapped before. Nothing was written. Put it with the scrapped ones.",
+    ),
+    "Refused.no-order": (
+        "Tidak ada pesanan yang menunggu. Kartu tidak diubah. Ambil pesanan baru.",
+        "No order is waiting. The card was not changed. Fetch new orders.",
+    ),
+    "Refused.order-ended": (
+        "Masa berlaku pesanan sudah lewat. Kartu tidak diubah. Minta pesanan baru.",
+        "The order has ended. The card was not changed. Ask for a new one.",
+    ),
+    "Refused.order-has-card": (
+        "Pesanan ini punya kartu yang belum selesai. Masukkan kartu itu, atau nyatakan rusak.",
+        "This order has a card that is not finished. Put that one in, or scrap it.",
+    ),
+    "Refused.card-of-other-order": (
+        "Kartu ini milik pesanan lain. Tidak ada yang diubah. Proses dengan pesanannya sendiri.",
+        "This card belongs to another order. Nothing was changed. Work on it under its own.",
+    ),
+    "Refused.order-issued": (
+        "Pesanan ini sudah menghasilkan kartu. Tidak ada yang diubah.",
+        "This order made its card already. Nothing was changed.",
+    ),
+    "Refused.card-issued": (
+        "Kartu ini sudah selesai. Tidak ada yang diubah. Simpan untuk diserahkan.",
+        "This card is issued already. Nothing was changed. Keep it for hand-over.",
+    ),
+    "KeyServiceRefused": (
+        "Layanan kunci menolak atau tidak menjawab. Yang sudah selesai tersimpan. Lihat alasannya.",
+        "The key service refused or does not answer. What was done is kept. See its reason.",
+    ),
+    "WrongKeys": (
+        "Kartu tidak mengenal kunci kiriman pabrik. Dicoba sekali saja. Sisihkan; periksa kiriman.",
+        "The card does not know the maker's keys. One try was made. Put it aside; check the batch.",
+    ),
+    "Interrupted": (
+        "Kartu terlepas sebelum selesai. Yang dibuat tersimpan. Masukkan lagi kartu yang sama.",
+        "The card left before it was done. What was made is kept. Put the same card in again.",
+    ),
+    "Faulty": (
+        "Kartu menjawab tidak semestinya. Coba sekali lagi; kalau terulang, nyatakan rusak.",
+        "The card answered what it must not. Try once more; if it happens again, scrap it.",
+    ),
+    "Unfinishable.other-keys": (
+        "Kunci pada kartu bukan kunci kita. Kartu ini tidak dapat diselesaikan; nyatakan rusak.",
+        "The card's keys are not ours. It can never be finished; scrap it.",
+    ),
+    "Unfinishable.foreign-key-set": (
+        "Ada kunci lain yang tertinggal pada kartu. Jangan dipakai; nyatakan rusak dan laporkan.",
+        "A further key set was left on the card. Do not use it; scrap it and report it.",
+    ),
+    "Unfinishable.certificate": (
+        "Sertifikat kartu tidak cocok. Kartu ini tidak dapat diselesaikan; nyatakan rusak.",
+        "The card's certificate does not fit. It can never be finished; scrap it.",
+    ),
+    "Unfinishable.code-lost": (
+        "Surat kode kartu ini hilang. Kartu tidak dapat diaktifkan dengannya; nyatakan rusak.",
+        "This card's code letter is lost, so it could not be activated with it; scrap it.",
+    ),
+    "Unfinishable.life": (
+        "Kartu ini sudah pernah diserahkan. Jangan diserahkan lagi; nyatakan rusak dan laporkan.",
+        "This card was handed over before. Do not hand it over again; scrap it and report it.",
+    ),
+    "Unfinishable.content": (
+        "Isi kartu tidak sama dengan yang dimuat. Jangan diserahkan; nyatakan rusak.",
+        "The card does not hold what was loaded. Do not hand it over; scrap it.",
+    ),
+    "Waiting": (
+        "Kartu sudah dibuat, haknya belum dapat diambil. Masukkan lagi setelah kantor terhubung.",
+        "The card is made; its entitlements could not be had. Put it in again once the office "
+        "answers.",
+    ),
+    "Scrapped": (
+        "Kartu dinyatakan rusak dan tidak pernah berlaku. Pesanannya terbuka untuk kartu lain.",
+        "The card was scrapped and never counts. Its order is open for another card.",
+    ),
+}
+
+ERRORS: Final[dict[Code, tuple[str, str]]] = {
+    Code.ISSUER: ("Meja ini tidak dapat bekerja.", "The desk cannot work."),
+    Code.LOG: (
+        "Catatan meja tidak dapat dibaca atau ditulis. Jangan lanjutkan; hubungi kantor.",
+        "The desk log could not be read or written. Do not go on; call the office.",
+    ),
+    Code.LOG_FULL: (
+        "Penyimpanan penuh; langkah ini tidak tercatat. Unggah catatan atau kosongkan tempat.",
+        "The disk is full; this step was not recorded. Upload the log or make room.",
+    ),
+    Code.LOG_BUSY: (
+        "Catatan meja sedang dipakai program lain. Tidak ada yang ditulis. Ulangi sebentar lagi.",
+        "Another program uses the desk log. Nothing was written. Try again shortly.",
+    ),
+    Code.LOG_DAMAGED: (
+        "Catatan meja rusak. Jangan lanjutkan; simpan mapnya dan hubungi kantor.",
+        "The desk log is damaged. Do not go on; keep the folder and call the office.",
+    ),
+    Code.LOG_OF_ANOTHER: (
+        "Catatan ini milik meja lain. Tidak ada yang ditulis. Pakai map meja ini sendiri.",
+        "This log belongs to another desk. Nothing was written. Use this desk's own folder.",
+    ),
+    Code.ACK_REFUSED: (
+        "Tanda terima bukan untuk catatan ini. Tidak ada yang dihapus.",
+        "The acknowledgement is not for this log. Nothing was pruned.",
+    ),
+    Code.ORDER_REFUSED: (
+        "Pesanan tidak sah untuk meja ini. Tidak diambil.",
+        "The order does not stand at this desk. It was not taken.",
+    ),
+    Code.ORDER_DIFFERS: (
+        "Pesanan bernomor sama berisi lain. Yang pertama tetap berlaku; laporkan.",
+        "An order of the same number says otherwise. The first one stays; report it.",
+    ),
+    Code.ORDER_UNKNOWN: (
+        "Pesanan itu tidak ada di meja ini. Ambil pesanan dahulu.",
+        "This desk holds no such order. Fetch the orders first.",
+    ),
+    Code.CONFIG: (
+        "Map meja tidak dapat dipakai. Tidak ada yang diubah.",
+        "The desk's folder cannot be used. Nothing was changed.",
+    ),
+    Code.NOT_PROVISIONED: (
+        "Meja ini belum disiapkan. Pasang berkas dari kantor.",
+        "This desk is not provisioned. Install the office's file.",
+    ),
+    Code.TRANSFER: (
+        "Kantor tidak dapat dihubungi, atau menolak. Semua tersimpan untuk nanti.",
+        "The office could not be reached, or refused. Everything is kept for next time.",
+    ),
+    Code.MAIL: (
+        "Surat kode tidak dapat disegel, disimpan, atau dibuka.",
+        "The code's mailer could not be sealed, kept or opened.",
+    ),
+    Code.SCRAP: (
+        "Tidak ada yang dinyatakan rusak. Lihat alasannya.",
+        "Nothing was scrapped. See the reason.",
+    ),
+}
+
+READER: Final = (
+    "Pembaca atau kartu tidak siap. Tidak ada yang diubah.",
+    "Reader or card is not ready. Nothing was changed.",
+)
+DATA: Final = (
+    "Data atau berkas tidak dapat dipakai. Tidak ada yang diubah.",
+    "The data or file cannot be used. Nothing was changed.",
+)
+
+
+def text(outcome: Outcome) -> tuple[str, str]:
+    """Both texts of an outcome."""
+    return OUTCOMES[outcome.key]
