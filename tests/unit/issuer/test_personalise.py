@@ -429,3 +429,43 @@ def test_an_error_of_the_link_before_the_card_is_known(w):
     card = w.card()
     outcome = w.desk.personalise(CutLink(card, 2, error=lambda: CardRemoved("x")), OFFICER)
     assert outcome == Interrupted(b"", None, "x")
+
+
+def test_a_card_that_forgets_our_keys_is_unfinishable(w):
+    class Forgetting(CutLink):
+        """Its memory is as before once PUT KEY was answered."""
+
+        def transmit(self, command: bytes, /) -> bytes:
+            before = dict(card.nvm._cells)
+            answer = super().transmit(command)
+            if command[1] == 0xD8:
+                card.nvm._cells = before
+            return answer
+
+    w.order()
+    card = w.card()
+    outcome = w.desk.personalise(Forgetting(card), OFFICER)
+    assert (type(outcome), outcome.reason) == (Unfinishable, Fault.OTHER_KEYS)
+
+
+def test_without_links_no_code_is_made_and_the_card_can_go_on_later(w):
+    number, card = w.order(), w.card()
+    links, w.desk.tools = w.desk.tools, dataclasses.replace(w.desk.tools, links=())
+    outcome = w.make(card)
+    assert isinstance(outcome, Faulty)
+    assert not (w.folder / "mail").exists()
+    w.desk.tools = links
+    issued_once(w, number, card, w.make(card))
+
+
+def test_what_is_read_back_must_be_signed_and_be_what_was_loaded(w):
+    from issuer.cardwork import CardWork
+
+    w.order()
+    card_id = w.make(w.card()).card_id
+    raw, other = (w.entitlement(card_id, n) for n in (1, 2))
+    work = CardWork(None, w.desk.tools, w.desk.book.jobs()[0], OFFICER, None)
+    loaded = [Entitlement.parse(raw)]
+    assert work._stands(Entitlement.parse(raw), loaded)
+    assert not work._stands(Entitlement.parse(other), loaded)
+    assert not work._stands(Entitlement.parse(raw[:-1] + bytes([raw[-1] ^ 1])), loaded)
