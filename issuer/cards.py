@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from card_os.host.links import Link, LinkError, NoCard
 from issuer.identify import chip_of
+
+if TYPE_CHECKING:
+    from card_os.host.pcsc import PcscReader
 
 SOCKET = "socket:"
 _POLL_S = 0.1
@@ -30,10 +33,14 @@ class PcscStack:
     """Cards in the PC/SC reader whose name matches."""
 
     def __init__(self, pattern: str) -> None:
+        self._pattern = pattern
+        self._reader = self._find()
+        self._is_first = True
+
+    def _find(self) -> PcscReader:
         from card_os.host.pcsc import PcscReader  # noqa: PLC0415 - needs libpcsclite
 
-        self._reader = PcscReader(pattern)
-        self._is_first = True
+        return PcscReader(self._pattern)
 
     def next(self, timeout_s: float) -> Link | None:
         """See :class:`Stack`: the last card must be out, or changed, before the next counts."""
@@ -42,7 +49,13 @@ class PcscStack:
         self._is_first = False
         if not self._reader.wait_for_card(timeout_s):
             return None
-        return self._reader.connect()
+        try:
+            return self._reader.connect()
+        except LinkError:
+            # A card never connected to is told from the next one by its removal alone.
+            self._reader.close()
+            self._reader = self._find()
+            raise
 
 
 class SocketStack:

@@ -10,7 +10,7 @@ from card_os.host.links import CardMute, CardRemoved, InProcessLink
 from card_os.reference.foreign import ForeignCard
 from issuer import errors, messages, outcomes
 from issuer.bulk import BulkResult, End, run_bulk
-from issuer.cards import SocketStack
+from issuer.cards import PcscStack, SocketStack
 from issuer.identify import Kind, examine, look_inside
 from issuer.outcomes import CardDone, Fault, Refusal, Turned
 from keys.kdf import StaticKeys
@@ -135,6 +135,39 @@ def test_on_a_socket_only_another_chip_counts_as_the_next(monkeypatch, w):
     assert cards.next(10) is not None
     assert shown == [two]
     assert cards.next(0) is None
+
+
+def test_a_reader_gives_a_card_once_and_a_mute_one_must_be_taken_out(monkeypatch):
+    said = []
+
+    class Reader:
+        """As PcscReader; the first card is mute."""
+
+        def __init__(self, pattern):
+            said.append(f"find {pattern}")
+
+        def wait_for_removal(self, _):
+            said.append("out")
+            return said.count("out") < 3
+
+        def wait_for_card(self, _):
+            said.append("in")
+            return True
+
+        def connect(self):
+            if "out" not in said:
+                raise CardMute("no ATR")
+            return "link"
+
+        def close(self):
+            said.append("close")
+
+    monkeypatch.setattr("card_os.host.pcsc.PcscReader", Reader)
+    cards = PcscStack("desk")
+    with pytest.raises(CardMute):
+        cards.next(1)
+    assert [cards.next(1), cards.next(1), cards.next(1)] == ["link", "link", None]
+    assert said == ["find desk", "in", "close", "find desk", "out", "in", "out", "in", "out"]
 
 
 # --- words ----------------------------------------------------------------------------------------
