@@ -72,8 +72,9 @@ class Programs:
         return done
 
     def json(self, command: Sequence[str], **options: Any) -> Any:
-        """Run, and read its output as JSON."""
-        return json.loads(self.run(command, **options).stdout)
+        """Run, and read its output as JSON; None when it says nothing."""
+        said = self.run(command, **options).stdout
+        return json.loads(said) if said.strip() else None
 
     def serve(
         self,
