@@ -11,7 +11,7 @@ from typing import Any
 
 from backend.audit.findings import Finding
 from backend.audit.load import UPLOAD_NAME, UploadFile
-from backend.audit.model import Ask, Held, Place, Said, Station, World
+from backend.audit.model import NEVER, Ask, Held, Place, Said, Station, World
 from wire import cbor, log
 from wire.cose import Sign1
 from wire.errors import EnvironmentMismatchError, FormatError, WireError, require
@@ -120,11 +120,12 @@ def _merge(station: Station, head: UploadHead, records: list[Record], subject: s
 
 
 def _arrivals(world: World) -> None:
-    for _, ack in world.of(Acknowledgement):
+    for o, ack in world.of(Acknowledgement):
         station = world.stations.get(ack.station)
         if station is None or station.is_tainted:
             continue
-        station.arrivals.append((ack.last, ack.arrived_s))
+        order = o.entry.sequence if o.entry else NEVER
+        station.arrivals.append((ack.last, ack.arrived_s, order))
         record = station.records.get(ack.last)
         if record is None or record.hash != ack.head:
             _fault(
@@ -315,7 +316,9 @@ class _Reader:
                 self.world.statements[item.hash] = said = Said(item, place)
                 card.statements.append(said)
             return item
-        if item.hash not in self.world.receipts:
+        if item.hash in self.world.receipts:
+            self.world.receipts[item.hash].also.append(place)
+        else:
             self.world.receipts[item.hash] = held = Held(item, place)
             if card.receipts.setdefault(item.sequence, held) is not held:
                 card.doubles.setdefault(item.sequence, []).append(held)

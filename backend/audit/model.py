@@ -30,6 +30,7 @@ from wire.receipt import Receipt, ReceiptKind, Statement
 
 S = TypeVar("S", bound=SignedShape)
 RUPIAH = "rupiah"
+NEVER = 1 << 53
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One proven receipt and the first record that carries it."""
+    """One proven receipt and the records that carry it, the first of them in ``place``."""
 
     receipt: Receipt
     place: Place
+    also: list[Place] = field(default_factory=list, compare=False)
 
     @property
     def name(self) -> str:
@@ -191,15 +193,16 @@ class Ask:
 class Station:
     """One enrolled station, its chain as received, and what is wrong with it.
 
-    ``arrivals``: (last sequence, arrival in Unix seconds) by acknowledgement; ``ends``: last
-    sequences of its uploads; ``loose``: records that name nothing, by the invariant they break.
+    ``arrivals``: (last sequence, arrival in Unix seconds, place in the issuance log) of each
+    acknowledgement; ``ends``: last sequences of its uploads; ``loose``: records that name
+    nothing, by the invariant they break.
     """
 
     enrolment: Enrolment
     name: bytes
     entry: IssuanceEntry | None
     records: dict[int, Record] = field(default_factory=dict)
-    arrivals: list[tuple[int, int]] = field(default_factory=list)
+    arrivals: list[tuple[int, int, int]] = field(default_factory=list)
     ends: set[int] = field(default_factory=set)
     asks: dict[int, Ask] = field(default_factory=dict)
     faults: list[Finding] = field(default_factory=list)
@@ -220,8 +223,13 @@ class Station:
 
     def arrival(self, sequence: int) -> int | None:
         """When the backend acknowledged this record, if it did."""
-        at = bisect_left(self.arrivals, (sequence, 0))
+        at = bisect_left(self.arrivals, (sequence, 0, 0))
         return self.arrivals[at][1] if at < len(self.arrivals) else None
+
+    def arrival_order(self, sequence: int) -> int:
+        """Where in the issuance log that acknowledgement stands; beyond its end without one."""
+        at = bisect_left(self.arrivals, (sequence, 0, 0))
+        return self.arrivals[at][2] if at < len(self.arrivals) else NEVER
 
     def chain(self) -> Iterator[Place]:
         """Records in order."""
@@ -295,31 +303,33 @@ class World:
         """Decisions of these kinds."""
         return [(o, d) for o, d in self.of(Decision) if d.kind in kinds]
 
-    def moved_away(self, card_id: bytes, wallet: int) -> int:
-        """What MOVE decisions took from this wallet."""
+    def arrival_order(self, held: Held) -> int:
+        """Where in the issuance log the first acknowledgement of this receipt stands."""
+        return min(
+            self.stations[p.station].arrival_order(p.record.sequence)
+            for p in (held.place, *held.also)
+        )
+
+    def moved_away(self, card_id: bytes, wallet: int, before: int = NEVER) -> int:
+        """What MOVE decisions entered before this place of the issuance log took from a wallet."""
         return sum(
             d.amount
-            for _, d in self.decisions(DecisionKind.MOVE)
+            for o, d in self.decisions(DecisionKind.MOVE)
             if (d.card_id, d.wallet) == (card_id, wallet)
+            and o.entry is not None
+            and o.entry.sequence < before
         )
 
     def is_loss(self, held: Held) -> bool:
-        """Drawn above what was entitled, or late after a MOVE (docs/ledger.md).
-
-        A move is bounded by what was left when it was decided, so that the final sums judge
-        every receipt that came before it as they were judged then.
-        """
+        """Drawn above what was entitled when it arrived, or late after a MOVE (docs/ledger.md)."""
         r = held.receipt
         card = self.cards[r.card_id]
         if r.kind == ReceiptKind.REVERSAL:
             before = card.receipts.get(r.sequence - 1)
-            return (
-                before is not None
-                and before.receipt.kind == ReceiptKind.DEBIT
-                and (self.is_loss(before))
-            )
-        entitled = card.issued(r.wallet) - self.moved_away(r.card_id, r.wallet)
-        return r.counters.consumed > entitled
+            is_of_debit = before is not None and before.receipt.kind == ReceiptKind.DEBIT
+            return is_of_debit and before is not None and self.is_loss(before)
+        moved = self.moved_away(r.card_id, r.wallet, self.arrival_order(held))
+        return r.counters.consumed > card.issued(r.wallet) - moved
 
     def ask_of(self, receipt: Receipt) -> Ask | None:
         """The intent in its terminal's own chain that this receipt names, hash included."""

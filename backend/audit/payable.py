@@ -108,14 +108,16 @@ def _reversed(card: Card, held: Held) -> set[str]:
         a = after.receipt
         is_it = (a.kind, a.wallet, a.amount) == (ReceiptKind.REVERSAL, r.wallet, r.amount)
         return {"reversed"} if is_it else set()
-    shown = [h.receipt.counters.reversed for h in card.of_wallet(r.wallet)]
+    # A single missing receipt in which R steps is the reversal of the one before it (§7.4).
+    later = [h.receipt for h in card.of_wallet(r.wallet) if h.receipt.sequence > r.sequence]
+    shown = [x.counters.reversed for x in later]
     shown += [
         s.statement.counters.reversed
         for s in card.statements
-        if s.statement.kind == StatementKind.LOAD and s.statement.wallet == r.wallet
+        if s.statement.kind == StatementKind.LOAD
+        and s.statement.wallet == r.wallet
+        and s.statement.sequence > r.sequence
     ]
-    known = sum(
-        h.receipt.amount for h in card.of_wallet(r.wallet) if h.receipt.kind == ReceiptKind.REVERSAL
-    )
-    # A single missing receipt in which R steps is the reversal of the one before it (§7.4).
-    return {"unseen-reversal"} if max(shown) - known >= r.amount else set()
+    known = sum(x.amount for x in later if x.kind == ReceiptKind.REVERSAL)
+    step = max([r.counters.reversed, *shown]) - r.counters.reversed - known
+    return {"unseen-reversal"} if step >= r.amount else set()

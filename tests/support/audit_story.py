@@ -1,0 +1,270 @@
+"""The honest story that every fraud is put into: all kinds of events, and nothing wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from backend import ledger
+from tests.support.audit_world import (
+    DAY_S,
+    OIL,
+    RICE,
+    RUPIAH,
+    START_S,
+    AuditWorld,
+    SoftCard,
+    SoftStation,
+    Tap,
+)
+from wire import log
+from wire.chain import Citation
+from wire.entitlement import Lot, ScriptAction
+from wire.log import StockMove
+from wire.objects import (
+    DecisionKind,
+    DecreeAnnex,
+    DecreeRow,
+    FieldVerification,
+    FundRelease,
+    GoodsLine,
+    Parameters,
+    Programme,
+    StationKind,
+    Tariff,
+    Unit,
+    VerificationDecision,
+    Window,
+)
+from wire.receipt import ReceiptKind, StatementKind
+
+FOOD, CASH, SCHOOL = 0x1A01, 0x1A02, 0x1A03
+BULOG, BANK, SHOP = "Perum Bulog", "Bank Kalteng", "Toko Mitra"
+FAMILIES = 8
+CLOSED_S = START_S + 100 * DAY_S
+PARAMETERS = Parameters(1, 30 * DAY_S, 7 * DAY_S, 30 * DAY_S, DAY_S, 14 * DAY_S, 35 * DAY_S, 10)
+
+
+@dataclass
+class Story:
+    """The world and who is in it. ``rows`` counts what the decree still has for a programme."""
+
+    w: AuditWorld
+    one: SoftStation = None
+    two: SoftStation = None
+    lost: SoftStation = None
+    desk: SoftStation = None
+    cards: list[SoftCard] = field(default_factory=list)
+    decree: bytes = b""
+    families: list[bytes] = field(default_factory=list)
+    taps: dict[str, Tap] = field(default_factory=dict)
+
+
+def found(w: AuditWorld, families: int = FAMILIES, each: int = 4) -> Story:
+    """Programmes, funds, families, decree, stations with goods; no card yet."""
+    s = Story(w)
+    w.sign(PARAMETERS)
+    w.hotlist()
+    window = (Window(START_S - DAY_S, CLOSED_S),)
+    basket = (GoodsLine(RICE, Unit.GRAM, 5000), GoodsLine(OIL, Unit.MILLILITRE, 1000))
+    for p in (
+        Programme(1, 1, "Dinsos", "Sembako", "Food basket", FOOD, Unit.BASKET, BULOG, 4, 2, 0,
+                  True, window, (Tariff(1, 150_000, basket),)),
+        Programme(2, 1, "Dinsos", "Tunai", "Cash", CASH, Unit.RUPIAH, BANK, 250_000, 2, 0,
+                  True, window, (Tariff(1, 1, ()),)),
+        Programme(3, 1, "Disdik", "Sekolah", "School", SCHOOL, Unit.RUPIAH, SHOP, 100_000, 2, 0,
+                  False, (), (Tariff(1, 1, ()),)),
+    ):  # fmt: skip
+        w.programmes[p.wallet] = p
+        w.sign(p)
+        price = p.tariffs[0].price_minor
+        amount = (2 * families + 4) * amount_of(p.wallet, each) * price
+        funds = w.sign(FundRelease(f"SP2D-{p.code}", p.code, amount, w.tick()))
+        w.post(ledger.fund_release(funds, p.code, amount))
+    s.families = [w.random(16) for _ in range(families)]
+    visits = [
+        w.sign(FieldVerification(f, 11, w.tick(), VerificationDecision.VERIFIED, "", bytes(32), 12))
+        for f in s.families
+    ]
+    rows = [
+        DecreeRow(3 * n + k + 1, f, w.programmes[wallet].code, amount_of(wallet, each), visits[n])
+        for n, f in enumerate(s.families)
+        for k, wallet in enumerate((FOOD, CASH, SCHOOL))
+    ]
+    second = 3 * families + 1  # a second round of food for the first family
+    rows.append(DecreeRow(second, s.families[0], 1, each, visits[0]))
+    s.decree = w.sign(DecreeAnnex("SK-1", 20260301, "Gubernur", tuple(rows)))
+    s.desk = w.station(b"DESK0001", "Kantor", StationKind.DESK)
+    w.record(s.desk, log.Boot("betang-issuer"))
+    s.one, s.two = w.station(b"TERM0001", "Desa Satu"), w.station(b"TERM0002", "Desa Dua")
+    s.lost = w.station(b"LOST0003", "Desa Tiga")
+    for station in (s.one, s.two, s.lost):
+        w.deliver(station, BULOG, [(RICE, Unit.GRAM, 100_000_000), (OIL, Unit.MILLILITRE,
+                                                                    20_000_000)])  # fmt: skip
+        w.deliver(station, BANK, [(RUPIAH, Unit.RUPIAH, 900_000_000)])
+    return s
+
+
+def amount_of(wallet: int, each: int = 4) -> int:
+    """What one decree row gives."""
+    return {FOOD: each, CASH: 250_000, SCHOOL: 200_000}[wallet]
+
+
+def enrol(s: Story, n: int, station: SoftStation, each: int = 4, **changes) -> SoftCard:
+    """Card, entitlements, hand-over and loads of the n-th family."""
+    w = s.w
+    card = w.card(s.families[n], s.decree, 3 * n + 1)
+    s.cards.append(card)
+    for k, wallet in enumerate((FOOD, CASH, SCHOOL)):
+        cause = Citation(s.decree, 3 * n + k + 1)
+        w.entitle(card, wallet, amount_of(wallet, each), cause, **changes)
+    w.hand_over(station, card)
+    for wallet in (FOOD, CASH, SCHOOL):
+        w.load(station, card, wallet)
+    return card
+
+
+def tell(seed: int = 1) -> Story:
+    """The whole story, not yet uploaded to its end."""
+    s = found(AuditWorld(seed))
+    w = s.w
+    short = (Lot(START_S + 10 * DAY_S, 4),)
+    first = w.card(s.families[0], s.decree, 1)
+    s.cards.append(first)
+    w.entitle(first, FOOD, 4, Citation(s.decree, 1), lots=short)
+    w.entitle(first, CASH, 250_000, Citation(s.decree, 2))
+    w.entitle(first, SCHOOL, 200_000, Citation(s.decree, 3))
+    w.hand_over(s.one, first)
+    for wallet in (FOOD, CASH, SCHOOL):
+        w.load(s.one, first, wallet)
+    for n in range(1, 6):
+        enrol(s, n, s.lost if n == 3 else s.one)
+    _, one, two, three, four, _ = s.cards
+    s.taps["food"] = w.debit(s.one, first, FOOD, 1)
+    w.debit(s.one, first, CASH, 100_000)
+    s.taps["school"] = w.debit(s.two, first, SCHOOL, 50_000)
+    _voids(s, one)
+    _torn(s, two)
+    w.debit(s.one, two, CASH, 40_000, bypass=True)
+    disputed = w.debit(s.one, two, SCHOOL, 10_000)
+    record = w.record(s.one, log.Dispute(two.card_id, two.sequence, disputed.receipt.hash))
+    w.unpayable(disputed.receipt, record.hash)
+    for station in (s.one, s.two):
+        w.upload(station)
+    w.settle()
+    _lost_terminal(s, three)
+    _replacement(s, four)
+    _second_round(s, first)
+    w.decide(DecisionKind.RETURN, two, SCHOOL, 10_000, first=two.sequence, last=two.sequence)
+    w.settle()
+    return s
+
+
+def _voids(s: Story, card: SoftCard) -> None:
+    """Before hand-over, after it, and one that did not happen."""
+    w = s.w
+    w.void(w.debit(s.one, card, SCHOOL, 20_000, deliver=False), card)
+    w.void(w.debit(s.one, card, FOOD, 2), card)
+    tap = w.debit(s.one, card, CASH, 30_000)
+    void = w.record(s.one, log.VoidIntent(tap.intent.sequence, card.card_id, card.sequence, 1, 41,
+                                          True, "salah"))  # fmt: skip
+    w.record(s.one, log.Aborted(void.sequence, card.sequence, None))
+    w.record(s.one, log.GivenBack(void.sequence))
+    s.taps["given-back"] = tap
+
+
+def _torn(s: Story, card: SoftCard) -> None:
+    """An intent that never was, and one whose receipt another terminal brought home."""
+    w = s.w
+    intent = w.intent(s.two, card, FOOD, 1)
+    w.record(s.two, log.Pending(intent.sequence))
+    w.record(s.two, log.Aborted(intent.sequence, card.sequence, None))
+    away = w.debit(s.two, card, FOOD, 1, record=False)
+    w.record(s.two, log.Pending(away.intent.sequence))
+    w.record(s.one, log.Collected(bytes(away.receipt)))
+    w.record(s.two, log.Receipted(away.intent.sequence, bytes(away.receipt)))
+
+
+def _lost_terminal(s: Story, card: SoftCard) -> None:
+    """Some of its records came, the rest went under; its receipts come home with the card."""
+    w = s.w
+    w.debit(s.lost, card, FOOD, 1)
+    w.upload(s.lost)
+    left = {RICE: 100_000_000 - 5000, OIL: 20_000_000 - 1000, RUPIAH: 900_000_000}
+    w.script(s.lost, card, ScriptAction.PIN_UNBLOCK)
+    tap = w.debit(s.lost, card, CASH, 50_000, book=False)
+    w.post(ledger.debit(tap.receipt.hash, 2, 50_000))
+    w.record(s.two, log.Collected(bytes(tap.receipt)))
+    w.lose(s.lost, left)
+    w.decide(DecisionKind.PAY, card, CASH, 50_000, first=tap.receipt.sequence,
+             last=tap.receipt.sequence)  # fmt: skip
+    w.payable(tap.receipt)
+    w.debit(s.two, card, CASH, 1_000)
+    s.taps["home"] = tap
+
+
+def _replacement(s: Story, card: SoftCard) -> None:
+    """A lost card blocked everywhere, its residual moved, the new one used."""
+    w = s.w
+    w.debit(s.one, card, FOOD, 1)
+    w.debit(s.one, card, CASH, 60_000)
+    w.hotlist(card)
+    w.script(s.one, card, ScriptAction.BLOCK, deliver=False)
+    for station in (s.one, s.two):
+        w.sync(station)
+    new = w.card(card.family, s.decree, 13, card)
+    s.cards.append(new)
+    moves = {FOOD: 3, CASH: 190_000, SCHOOL: 200_000}
+    for wallet, amount in moves.items():
+        decision = w.decide(DecisionKind.MOVE, card, wallet, amount, new=new)
+        w.entitle(new, wallet, amount, Citation(decision, 0))
+    w.hand_over(s.two, new)
+    for wallet in moves:
+        w.load(s.two, new, wallet)
+    w.debit(s.two, new, CASH, 150_000)
+    w.debit(s.two, new, FOOD, 2)
+
+
+def _second_round(s: Story, card: SoftCard) -> None:
+    """The first lot expires with three baskets in it; the next entitlement forfeits them."""
+    w = s.w
+    w.tick(11 * DAY_S)
+    row = Citation(s.decree, 3 * FAMILIES + 1)
+    w.entitle(card, FOOD, 4, row, lots=(Lot(START_S + 60 * DAY_S, 8),), forfeited_through=4)
+    w.load(s.one, card, FOOD)
+    w.debit(s.one, card, FOOD, 2)
+    card.pins += 1
+    said = w.statement(s.one, card, StatementKind.PIN_SET, detail=1)
+    w.record(s.one, log.Pin(bytes(said)))
+    w.debit(s.one, card, CASH, 1000)
+    w.record(s.one, log.Stock(StockMove.LOST, None, GoodsLine(OIL, Unit.MILLILITRE, 1000)))
+    lost = s.one.records[-1]
+    w.post(ledger.stock(ledger.Kind.STOCK_LOSS, lost.hash, OIL, -1000, terminal=s.one.name,
+                        other=f"stock-loss/{s.one.name.hex()}"))  # fmt: skip
+
+
+def bulk(receipts: int, seed: int = 2) -> Story:
+    """So many receipts over many cards and two terminals, all of them right."""
+    families = max(8, receipts // 20)
+    s = found(AuditWorld(seed), families, each=40)
+    w, made = s.w, 0
+    for n in range(families):
+        enrol(s, n, (s.one, s.two)[n % 2], each=40)
+    w.upload(s.lost)
+    while made < receipts:
+        card = s.cards[made % families]
+        station = (s.one, s.two)[made % 3 == 0]
+        wallet = (FOOD, CASH, SCHOOL)[made // families % 3]
+        tap = w.debit(station, card, wallet, 1 if wallet == FOOD else 500)
+        made += 1
+        if made % 40 == 0:
+            w.void(tap, card)
+            made += 1
+        if made % 500 < 2:
+            for each_station in (s.one, s.two):
+                w.upload(each_station)
+            w.settle()
+    w.settle()
+    return s
+
+
+__all__ = ["BANK", "BULOG", "CASH", "FOOD", "SCHOOL", "ReceiptKind", "Story", "bulk", "tell"]
