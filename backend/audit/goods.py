@@ -19,7 +19,12 @@ Postings = dict[tuple[str, str], int]
 
 @dataclass(slots=True)
 class Shelf:
-    """One station's goods. ``counted``: the stock of its last record, when a CHECKPOINT."""
+    """One station's goods.
+
+    ``counted``: the stock of its last record, when a CHECKPOINT. ``slack``: goods handed over on
+    a receipt that is set aside, which the terminal counts and nobody else; ``skipped``: the
+    records of those hand-overs.
+    """
 
     delivered: Counter[str] = field(default_factory=Counter)
     handed: Counter[str] = field(default_factory=Counter)
@@ -27,6 +32,8 @@ class Shelf:
     left: Counter[str] = field(default_factory=Counter)
     handed_by_programme: dict[int, Counter[str]] = field(default_factory=dict)
     counted: dict[str, int] | None = None
+    slack: Counter[str] = field(default_factory=Counter)
+    skipped: set[bytes] = field(default_factory=set)
     faults: list[tuple[Place, str]] = field(default_factory=list)
     postings: list[tuple[str, bytes, Postings]] = field(default_factory=list)
     is_tainted: bool = False
@@ -86,6 +93,7 @@ class _Walk:
             for record in [ask.handed]
             if record is not None
         }
+        self.by_spoiled: dict[int, Ask] = {}
         self.by_returned = {
             void.returned[0].sequence: void
             for void in station.asks.values()
@@ -102,8 +110,9 @@ class _Walk:
 
     def walk(self) -> Shelf:
         for ask in self.station.asks.values():
-            if ask.spoiled and (ask.delivered or ask.is_void):
-                self.shelf.is_tainted = True  # listed under what set the receipt aside
+            if ask.spoiled:  # listed under what set the receipt aside
+                self.shelf.is_tainted |= ask.is_void
+                self.by_spoiled |= {r.sequence: ask for r in ask.delivered}
         lost = self.station.lost
         if lost is not None and lost.last == 0:
             self._close()
@@ -132,6 +141,12 @@ class _Walk:
         match record.kind:
             case RecordType.STOCK:
                 self._stock(place)
+            case RecordType.DELIVERED if record.sequence in self.by_spoiled:
+                shelf.skipped.add(record.hash)
+                ask = self.by_spoiled[record.sequence]
+                programme = self.programmes.get(ask.wallet)
+                if programme is not None:
+                    shelf.slack.update(goods_of(programme, ask.basket_version, ask.amount))
             case RecordType.DELIVERED if record.sequence in self.by_delivered:
                 self._hand("handed", record.hash, self.by_delivered[record.sequence], 1)
             case RecordType.RETURNED if record.sequence in self.by_returned:
@@ -142,8 +157,8 @@ class _Walk:
             case RecordType.CHECKPOINT:
                 shelf.counted = {line.good: line.quantity for line in record.body.stock}
                 for good in {*shelf.counted, *shelf.left}:
-                    if shelf.counted.get(good, 0) != max(0, shelf.left[good]):
-                        counted = shelf.counted.get(good, 0)
+                    counted, left = shelf.counted.get(good, 0), max(0, shelf.left[good])
+                    if not max(0, left - shelf.slack[good]) <= counted <= left:
                         what = f"{good}: counted {counted}, its records leave {shelf.left[good]}"
                         shelf.faults.append((place, what))
             case _:

@@ -372,6 +372,10 @@ def _choose_bodies(world: World) -> None:
             card.receipts[sequence] = chosen
             card.doubles[sequence] = [h for h in every if h is not chosen]
             for held in card.doubles[sequence]:
+                ask = world.ask_of(held.receipt)
+                if ask is not None:  # what its hand-over leaves is listed under the clone
+                    ask.spoiled = True
+                    ask.receipts = [x for x in ask.receipts if x[1].hash != held.receipt.hash]
                 world.set_aside(
                     Invariant.ONE_BODY,
                     held.name,

@@ -8,7 +8,7 @@ no signature or hash betrays it.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from keys import ca
 from keys.enrol import OfficerRequest, StationRequest
 from keys.hierarchy import World, make_world
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
+from tests.support.audit_people import SoftCard, SoftStation, Tap
 from wire import cbor, cvc, dates, log
 from wire.chain import GENESIS, Citation, IssuanceEntry, IssuanceKind, LedgerEntry
 from wire.cose import Sign1
@@ -60,53 +61,6 @@ DAY_S = 86_400
 NOBODY = Counters(0, 0, 0, 0)
 SUPERVISOR, HANDOVER = 41, 42
 RICE, OIL, RUPIAH = "beras", "minyak", "rupiah"
-
-
-@dataclass
-class SoftCard:
-    """A card whose keys its owner has read out."""
-
-    card_id: bytes
-    key: P256Signer
-    certificate: cvc.Certificate
-    family: bytes
-    sequence: int = 0
-    wallets: dict[int, Counters] = field(default_factory=dict)
-    held: dict[int, Entitlement] = field(default_factory=dict)
-    issued: dict[int, Entitlement] = field(default_factory=dict)
-    link: bytes = b""
-    scripts: int = 0
-    script_number: int = 0
-    pins: int = 0
-    bypasses: int = 0
-
-    def clone(self) -> SoftCard:
-        return replace(self, wallets=dict(self.wallets), held=dict(self.held))
-
-
-@dataclass
-class SoftStation:
-    """A station whose log key its operator has."""
-
-    name: bytes
-    place: str
-    log_key: Ed25519Signer
-    enrolment: bytes
-    serials: dict[tuple[cvc.Role, int], int] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    uploads: list[bytes] = field(default_factory=list)
-    uploaded: int = 0
-    hotlist: int = 1
-
-
-@dataclass(frozen=True)
-class Tap:
-    """One debit: its intent, receipt and DELIVERED."""
-
-    station: SoftStation
-    intent: Record
-    receipt: Receipt
-    delivered: Record | None
 
 
 class AuditWorld:

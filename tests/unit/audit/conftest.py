@@ -1,0 +1,28 @@
+"""One honest export on disk, made once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.audit_story import tell
+from tests.support.audit_world import write
+
+
+@pytest.fixture(scope="session")
+def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``export/`` and ``trust.cbor``; to be read only."""
+    folder = tmp_path_factory.mktemp("honest")
+    story = tell()
+    write(story.w.finish(), folder / "export")
+    (folder / "trust.cbor").write_bytes(story.w.trust)
+    (folder / "head.cbor").write_bytes(story.w.chain()[2][0])
+    return folder
+
+
+@pytest.fixture
+def copied(honest: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return Path(shutil.copytree(honest, tmp_path / "copy"))

@@ -1,0 +1,198 @@
+"""Ages, revocations, losses, closed gaps: what is no finding, or only later."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from backend import ledger
+from backend.audit.build import build
+from backend.audit.report import make
+from backend.audit.rules import judge
+from keys.hierarchy import Heads
+from tests.support.audit_frauds import FRAUDS
+from tests.support.audit_story import CASH, FOOD, SCHOOL, Story, enrol, tell
+from tests.support.audit_world import DAY_S, AuditWorld
+from wire import log
+from wire.chain import TrustFile
+from wire.entitlement import ScriptAction
+from wire.invariants import Invariant
+from wire.objects import DecisionKind, KeyRole, LedgerHead
+from wire.receipt import ReceiptKind
+
+
+def verdict(s: Story) -> set[Invariant]:
+    return {f.invariant for f in judge(s.w.audited())}
+
+
+def alerts(s: Story) -> set[str]:
+    return {a.kind for a in make(s.w.audited()).alerts}
+
+
+def test_a_young_gap_is_an_alert() -> None:
+    s = tell()
+    s.w.debit(s.two, s.cards[5], CASH, 1_000, record=False, book=False)
+    s.w.debit(s.one, s.cards[5], CASH, 1_000)
+    assert verdict(s) == set()
+    assert "gap" in alerts(s)
+
+
+def test_a_gap_closed_by_decision_is_none() -> None:
+    s = tell()
+    s.w.debit(s.two, s.cards[5], CASH, 1_000, record=False, book=False)
+    s.w.debit(s.one, s.cards[5], CASH, 1_000)
+    s.w.decide(DecisionKind.CLOSE_GAP, s.cards[5], CASH, 0, first=1, last=1)
+    s.w.tick(40 * DAY_S)
+    assert verdict(s) == set()
+
+
+def test_a_missing_receipt_in_which_r_steps_is_the_reversal_before_it() -> None:
+    s = tell()
+    card = s.cards[5]
+    tap = s.w.debit(s.one, card, SCHOOL, 2_000, deliver=False)
+    void = s.w.record(s.one, log.VoidIntent(tap.intent.sequence, card.card_id, card.sequence, 1,
+                                            41, False, "salah"))  # fmt: skip
+    s.w.receipt(s.one, card, ReceiptKind.REVERSAL, void, SCHOOL, 2_000, officer=41)
+    s.w.record(s.one, log.Pending(void.sequence))
+    s.w.debit(s.one, card, SCHOOL, 1_000)
+    s.w.tick(40 * DAY_S)
+    assert verdict(s) == set()
+
+
+def test_goods_not_back_yet_are_an_alert() -> None:
+    s = tell()
+    s.w.void(s.w.debit(s.one, s.cards[5], FOOD, 1), s.cards[5], back=False)
+    s.w.tick(6 * DAY_S)
+    assert verdict(s) == set()
+    assert "not-returned" in alerts(s)
+
+
+def test_a_young_unexplained_pin_set_is_an_alert() -> None:
+    s = tell()
+    s.w.tick(2 * DAY_S)
+    s.w.debit(s.one, s.cards[5], CASH, 1_000)
+    s.cards[5].pins += 1
+    s.w.debit(s.one, s.cards[5], CASH, 1_000)
+    assert verdict(s) == set()
+    assert "statement" in alerts(s)
+
+
+def test_open_matters_are_alerts() -> None:
+    s = tell()
+    s.w.intent(s.one, s.cards[5], CASH, 1_000)
+    s.w.debit(s.two, s.cards[5], CASH, 1_000)
+    assert verdict(s) == set()
+    assert {"open-intent", "unpaid"} <= alerts(s)
+
+
+def test_the_first_debit_with_the_officer_who_handed_over_is_an_alert() -> None:
+    s = tell()
+    card = enrol(s, 6, s.one)
+    s.w.debit(s.one, card, CASH, 1_000)
+    assert "first-debit" not in alerts(s)  # on another officer's shift
+    s = tell()
+    card = enrol(s, 6, s.one)
+    s.w.record(s.one, log.Shift(opened=True, officer=42))
+    s.w.debit(s.one, card, CASH, 1_000)
+    assert "first-debit" in alerts(s)
+
+
+def test_many_debits_in_a_short_time_are_an_alert() -> None:
+    s = tell()
+    s.w.tick = lambda _seconds=60: AuditWorld.tick(s.w, 5)  # type: ignore[method-assign]
+    for _ in range(19):
+        s.w.debit(s.one, s.cards[5], CASH, 1)
+    assert "burst" not in alerts(s)
+    s.w.debit(s.one, s.cards[5], CASH, 1)
+    assert "burst" in alerts(s)
+
+
+def test_a_log_that_has_not_come_is_an_alert() -> None:
+    s = tell()
+    s.w.upload(s.two)
+    tap = s.w.debit(s.two, s.cards[5], CASH, 1_000, deliver=False)
+    s.w.record(s.one, log.Collected(bytes(tap.receipt)))
+    s.two.records = s.two.records[: s.two.uploaded]
+    assert verdict(s) == set()
+    assert "awaiting-log" in alerts(s)
+
+
+def test_a_late_debit_after_the_move_is_a_recorded_loss() -> None:
+    s = tell()
+    lost, old = s.lost, s.cards[4]
+    tap = s.w.debit(lost, old, CASH, 30_000, book=False)
+    s.w.record(s.two, log.Collected(bytes(tap.receipt)))
+    s.w.post(ledger.loss(tap.receipt.hash, 2, 30_000))
+    report = make(s.w.audited())
+    assert report.findings == []
+    assert report.difference_minor == 0
+    assert next(p for p in report.programmes if p.code == 2).losses == 30_000
+
+
+def test_a_script_done_and_told_is_no_finding() -> None:
+    s = tell()
+    s.w.script(s.one, s.cards[5], ScriptAction.PIN_UNBLOCK)
+    s.w.debit(s.one, s.cards[5], CASH, 1_000)
+    s.w.tick(60 * DAY_S)
+    assert verdict(s) == set()
+
+
+# --- revoked keys ------------------------------------------------------------
+
+
+def revoked(s: Story, role: KeyRole, heads: Heads) -> bytes:
+    key = s.w.keys.signer(role).public_key
+    raw = s.w.keys.root.revoke(key, heads, now_s=s.w.now_s)
+    t = s.w.keys.trust
+    return bytes(TrustFile(t.environment, t.root_key, t.statements, (raw,)))
+
+
+def heads_of(s: Story) -> Heads:
+    from wire.cose import Sign1
+    from wire.objects import IssuanceHead
+
+    raws = s.w.chain()[2]
+    book = LedgerHead.parse(Sign1.parse(raws[0]).payload)
+    log_ = IssuanceHead.parse(Sign1.parse(raws[1]).payload)
+    return Heads(book.sequence, book.head, log_.sequence, log_.head)
+
+
+def test_what_a_published_head_covers_outlives_the_key() -> None:
+    s = tell()
+    export = s.w.finish()
+    trust = revoked(s, KeyRole.REGISTRY, heads_of(s))
+    assert judge(build(export, trust, allow_demo=True)) == []
+
+
+def test_what_no_head_covers_does_not_count() -> None:
+    s = tell()
+    for station in s.w.stations:
+        if station is not s.lost:
+            s.w.upload(station)
+    heads = heads_of(s)
+    s.w.decide(DecisionKind.CLOSE_GAP, s.cards[5], CASH, 0, first=9, last=9)
+    export = s.w.finish()
+    trust = revoked(s, KeyRole.REGISTRY, heads)
+    assert {f.invariant for f in judge(build(export, trust, allow_demo=True))} == {
+        Invariant.SIGNATURES
+    }
+
+
+def test_a_head_of_a_revoked_key_beyond_its_revocation_does_not_count() -> None:
+    s = tell()
+    export = s.w.finish()
+    early = replace(heads_of(s), ledger_sequence=3)
+    found = judge(build(export, revoked(s, KeyRole.ACK, early), allow_demo=True))
+    assert Invariant.SIGNATURES in {f.invariant for f in found}
+    assert judge(build(export, revoked(s, KeyRole.ACK, heads_of(s)), allow_demo=True)) == []
+
+
+def test_findings_are_listed_once_and_as_json() -> None:
+    for name, (invariant, commit) in FRAUDS.items():
+        s = tell()
+        commit(s)
+        report = make(s.w.audited())
+        assert len(set(report.findings)) == len(report.findings), name
+        shown = report.to_json()["findings"][0]
+        assert shown["invariant"] == int(invariant)
+        assert shown["title_id"]
+        assert shown["severity"] in {1, 2, 3}
