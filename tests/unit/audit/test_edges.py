@@ -98,6 +98,7 @@ def test_the_first_debit_with_the_officer_who_handed_over_is_an_alert() -> None:
 
 def test_many_debits_in_a_short_time_are_an_alert() -> None:
     s = tell()
+    s.w.tick(3600)
     s.w.tick = lambda _seconds=60: AuditWorld.tick(s.w, 5)  # type: ignore[method-assign]
     for _ in range(19):
         s.w.debit(s.one, s.cards[5], CASH, 1)
