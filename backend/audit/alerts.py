@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 
-from backend.audit import books, payable
+from backend.audit import books, goods, payable
 from backend.audit.findings import Alert, Explained
 from backend.audit.model import Station, World
 from backend.audit.registry import is_old
@@ -145,7 +145,7 @@ def _officer_at(shifts: list[tuple[int, int]], time_s: int) -> int | None:
 def explained(world: World) -> list[Explained]:
     """Every matter that only a closed terminal's records could show, with its money."""
     found: list[Explained] = []
-    judged = payable.judge(world)
+    judged, shelves = payable.judge(world), goods.shelves(world)
     for _, station in sorted(world.stations.items()):
         if station.lost is None:
             continue
@@ -157,7 +157,12 @@ def explained(world: World) -> list[Explained]:
                 if p.record.kind == RecordType.SHIFT
             }
         )
-        what = f"closed after record {station.lost.last}; officers {', '.join(officers) or '-'}"
+        shelf = shelves[station.station]
+        stock = ", ".join(f"{n} {good}" for good, n in sorted(shelf.loss.items()) if n)
+        what = (
+            f"closed after record {station.lost.last}; officers {', '.join(officers) or '-'}; "
+            f"to the loss account: {stock or '-'}"
+        )
         found.append(Explained(name, what))
         for owed in judged.values():
             r = owed.held.receipt

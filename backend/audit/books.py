@@ -304,8 +304,12 @@ class _Replay:
         if held is not None:
             r = held.receipt
             meant = [(r.card_id, r.sequence - (r.kind == ReceiptKind.REVERSAL))]
-        elif (place is not None and place.record.kind == RecordType.DISPUTE) or place is not None:
+        elif place is not None and place.record.kind == RecordType.DISPUTE:
             meant = [(place.record.body.card_id, place.record.body.sequence)]
+        elif place is not None:
+            void = self.world.stations[place.station].asks[place.record.sequence]
+            debit = void.void_of.receipt if void.void_of else None
+            meant = [(debit.card_id, debit.sequence)] if debit else []
         elif stated is not None and isinstance(stated.payload, Decision):
             d = stated.payload
             meant = (

@@ -175,6 +175,16 @@ def _enter(world: World, entry: IssuanceEntry) -> None:
                 pass
     except (WireError, KeysError) as e:
         bad(world, e, f"issuance/{entry.sequence}", name, "key service")
+        if entry.kind == IssuanceKind.CARD_CERTIFICATE:
+            world.aside_cards |= _subject(entry.item)
+
+
+def _subject(raw: bytes) -> set[bytes]:
+    """The card a certificate that is set aside names: what it signs is listed with it."""
+    try:
+        return {cvc.Certificate.parse(raw).subject}
+    except WireError:
+        return set()
 
 
 def _enter_card(world: World, entry: IssuanceEntry) -> None:
@@ -196,6 +206,9 @@ def _enter_card(world: World, entry: IssuanceEntry) -> None:
 def _enter_entitlement(world: World, entry: IssuanceEntry) -> None:
     e = world.trust.entitlement(entry.item)
     card = world.cards.get(e.card_id)
+    if e.card_id in world.aside_cards:
+        world.aside_names.add(e.hash)
+        return
     if card is None:
         world.set_aside(
             Invariant.ISSUANCE_LOG,

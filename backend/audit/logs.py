@@ -343,6 +343,9 @@ class _Reader:
                 place.station.hex(),
             )
             return None
+        if item.card_id in self.world.aside_cards:
+            self.world.aside_names.add(name)  # listed with its certificate
+            return None
         if card is None:
             self.world.set_aside(
                 Invariant.ISSUANCE_LOG,

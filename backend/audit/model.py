@@ -269,6 +269,7 @@ class World:
     statements: dict[bytes, Said] = field(default_factory=dict)
     aside: list[Finding] = field(default_factory=list)
     aside_names: set[bytes] = field(default_factory=set)
+    aside_cards: set[bytes] = field(default_factory=set)
     chain_faults: list[Finding] = field(default_factory=list)
     hotlists: dict[int, frozenset[int]] = field(default_factory=dict)
     disputes: dict[bytes, Place] = field(default_factory=dict)

@@ -69,7 +69,8 @@ def _ask(world: World, ask: Ask, held: list[Held]) -> Iterator[str]:
         yield "a second receipt recorded for one intent"
     if not ask.is_void:
         for receipt in [h.receipt for h in held][:1]:
-            if _is_other(ask, receipt, ReceiptKind.DEBIT):
+            # A reversal here is invariant 9's: no VOID asked for it.
+            if receipt.kind == ReceiptKind.DEBIT and _is_other(ask, receipt, ReceiptKind.DEBIT):
                 yield "the receipt is not what was asked"
     if ask.aborted and (held or ask.receipts):
         yield "aborted, but there is a receipt"

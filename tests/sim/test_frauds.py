@@ -9,12 +9,12 @@ from __future__ import annotations
 import pytest
 
 from backend.audit.rules import RULES, judge
-from tests.support import audit_frauds_use
+from tests.support import audit_frauds_books, audit_frauds_more, audit_frauds_use
 from tests.support.audit_frauds import FRAUDS
 from tests.support.audit_story import tell
 from wire.invariants import Invariant
 
-assert audit_frauds_use  # enters its frauds
+MODULES = (audit_frauds_use, audit_frauds_more, audit_frauds_books)  # they enter their frauds
 
 
 @pytest.mark.parametrize("name", sorted(FRAUDS))
