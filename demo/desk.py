@@ -78,7 +78,9 @@ class Desk:
     def codes(self) -> dict[str, str]:
         """What the families read in their letters: card id (hex) → transport code."""
         letters = sorted(str(p) for p in (self.mail / "out").iterdir())
-        opened = self.run("open-mailers", "--identity", str(self.folder / "mail-identity"), *letters)
+        opened = self.run(
+            "open-mailers", "--identity", str(self.folder / "mail-identity"), *letters
+        )
         return {letter["card"]: letter["code"] for letter in opened}
 
 

@@ -21,10 +21,10 @@ class Tray:
         argv = self.programs.argv("card_os.reference.cli", *words, "--control", str(self.control))
         self.programs.run(argv)
 
-    def start(self, state: Path) -> None:
-        """Serve this card, outside the reader at first."""
+    def start(self) -> None:
+        """Serve an empty reader."""
         argv = self.programs.argv(
-            "card_os.reference.cli", "serve", "--reader", self.door, "--state", str(state),
+            "card_os.reference.cli", "serve", "--reader", self.door, "--card", "foreign",
             "--atr", self.protocol, "--control", str(self.control), "--out",
         )  # fmt: skip
         self.programs.serve(argv, self.control.exists)

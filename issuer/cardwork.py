@@ -119,9 +119,7 @@ class Journal(Protocol):
 class CardWork:
     """One card under one order; :meth:`run` raises :class:`StopError` where it cannot go on."""
 
-    def __init__(
-        self, link: Link, tools: Tools, job: Job, officer: int, journal: Journal
-    ) -> None:
+    def __init__(self, link: Link, tools: Tools, job: Job, officer: int, journal: Journal) -> None:
         self._link, self._tools, self._journal = link, tools, journal
         self._order, self._raw, self._officer = job.order, job.raw, officer
         self._env = tools.trust.env

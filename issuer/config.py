@@ -113,9 +113,10 @@ class Folder:
         if named != mine or trust.env != config.environment:  # 2
             raise ConfigError("the provision file is for another station")
         held = self.path / ENROLMENT
-        if held.exists() and Sign1.parse(held.read_bytes()).hash != Sign1.parse(
-            answer.enrolment
-        ).hash:
+        if (
+            held.exists()
+            and Sign1.parse(held.read_bytes()).hash != Sign1.parse(answer.enrolment).hash
+        ):
             raise ConfigError("this folder is enrolled already; a new enrolment needs a new one")
         self._write(LINKS, cbor.encode_sequence([*answer.links]))  # 4
         self._write(TRUST, answer.trust)
@@ -172,9 +173,9 @@ class Folder:
             raise ConfigError(f"{name} could not be written: {e}") from e
 
 
-def _check_links(trust: TrustStore, raws: list[bytes] | tuple[bytes, ...]) -> tuple[
-    cvc.Certificate, ...
-]:
+def _check_links(
+    trust: TrustStore, raws: list[bytes] | tuple[bytes, ...]
+) -> tuple[cvc.Certificate, ...]:
     """The links, each by the root and fitting the key statements; both kinds must be there."""
     links = tuple(trust.link(cvc.Certificate.parse(raw)) for raw in raws)
     kinds = {cvc.CaId.parse(each.subject).kind for each in links}

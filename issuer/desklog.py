@@ -83,9 +83,7 @@ class DeskLog:
             self._db.execute(
                 "INSERT INTO station VALUES (1, ?, ?, ?)", (s.station_id, int(s.env), s.genesis)
             )
-            self._db.execute(
-                "INSERT INTO head VALUES (1, 0, ?, 0, 0, ?)", (s.genesis, s.genesis)
-            )
+            self._db.execute("INSERT INTO head VALUES (1, 0, ?, 0, 0, ?)", (s.genesis, s.genesis))
 
     def append(self, time_s: int, *bodies: Shape, also: Also | None = None) -> list[Record]:
         """Chain and keep these bodies, all in one commit; they are durable on return.
@@ -152,9 +150,7 @@ class DeskLog:
         if not records:
             return None
         s = self.station
-        head = UploadHead(
-            s.station_id, records[0].sequence, records[-1].sequence, records[-1].hash
-        )
+        head = UploadHead(s.station_id, records[0].sequence, records[-1].sequence, records[-1].hash)
         return Upload(head, sign_object(log_key, head, s.env), tuple(records))
 
     def acknowledge(self, raw: bytes, trust: TrustStore) -> int:
@@ -183,6 +179,4 @@ class DeskLog:
             self._db.execute(
                 "UPDATE head SET acknowledged = ?, acknowledged_hash = ?", (ack.last, ack.head)
             )
-            return self._db.execute(
-                "DELETE FROM record WHERE sequence <= ?", (ack.last,)
-            ).rowcount
+            return self._db.execute("DELETE FROM record WHERE sequence <= ?", (ack.last,)).rowcount

@@ -140,13 +140,15 @@ class OrderBook:
         return found[0] if found else None
 
     def next(self) -> Job | None:
-        """The first open order, still valid, that no chip is bound to; else None.
+        """The next open order, still valid, that no chip is bound to; else None.
 
-        One begun and not yet bound is among them: its chip is stock like any other.
+        A replacement goes first: its family waits without a card. One begun and not yet bound is
+        among them: its chip is stock like any other.
         """
         now_s = self._clock()
         rows = self._jobs("WHERE state = 0 AND step < ? ORDER BY place", int(BOUND_FROM))
-        return next((j for j in rows if j.order.valid_until_s >= now_s), None)
+        valid = [j for j in rows if j.order.valid_until_s >= now_s]
+        return min(valid, key=lambda j: j.order.predecessor is None, default=None)
 
     def begun(self) -> list[Job]:
         """Open orders whose card is bound and not issued: each waits for its own chip."""
@@ -159,9 +161,7 @@ class OrderBook:
     def scrap_reason(self, chip: bytes) -> str | None:
         """Why this chip was scrapped, or None."""
         with named_errors():
-            row = self._db.execute(
-                "SELECT reason FROM scrapped WHERE chip = ?", (chip,)
-            ).fetchone()
+            row = self._db.execute("SELECT reason FROM scrapped WHERE chip = ?", (chip,)).fetchone()
         return None if row is None else str(row[0])
 
     def scrapped_count(self) -> int:

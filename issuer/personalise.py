@@ -245,4 +245,3 @@ class Desk:
         except StockError:
             if not was_told:
                 raise
-

@@ -21,7 +21,6 @@ import httpx
 from keys.errors import KeysError
 from keys.folder import KeyFolder, Secrets, TokenPlace
 from keys.hierarchy import Heads, KeyName, Root
-from keys.http import serve
 from keys.issuance import HttpIssuance
 from keys.messages import MESSAGES
 from keys.signer import Ed25519Signer, P256Signer
@@ -171,6 +170,8 @@ def _serve(a: argparse.Namespace) -> None:
     service = folder.service(
         _secrets(), HttpIssuance(client), clock=lambda: int(time.time()), random=os.urandom
     )
+    from keys.httpserver import serve  # noqa: PLC0415 - no other command needs a server
+
     serve(service, a.socket or a.data / "keys.sock")
 
 

@@ -23,7 +23,7 @@ from backend.config import Settings, open_office
 from keys.enrol import Provision, StationRequest
 from keys.hierarchy import SERVICE_ROLES, World, make_world
 from keys.http import KeyClient
-from keys.http import make_app as keys_app
+from keys.httpserver import make_app as keys_app
 from keys.issuance import HttpIssuance
 from keys.service import KeyService
 from keys.servicecore import Keys

@@ -21,7 +21,7 @@ from issuer import cli
 from keys.cardsession import TransportSets
 from keys.enrol import Provision, StationRequest
 from keys.http import KeyClient
-from keys.http import make_app as keys_app
+from keys.httpserver import make_app as keys_app
 from tests.support import backend_world
 from tests.unit.issuer.desk_world import TRANSPORT, CutLink
 from wire import cbor

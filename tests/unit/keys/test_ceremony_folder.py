@@ -30,7 +30,8 @@ from keys.errors import (
 )
 from keys.folder import KeyFolder, Secrets, TokenPlace
 from keys.hierarchy import Heads, make_world
-from keys.http import KeyClient, listen, make_server
+from keys.http import KeyClient
+from keys.httpserver import listen, make_server
 from keys.issuance import MemoryIssuance
 from keys.pkcs11 import Token
 from keys.relay import CardRelay
