@@ -12,6 +12,7 @@ from typing import Any
 from demo.office import Office
 from demo.pcscd import PcscdWorld
 from demo.programs import ProgramError, Programs
+from demo.sockets import SocketWorld
 from demo.tray import Tray
 
 ISSUING_OFFICER = 1
@@ -22,7 +23,7 @@ class Desk:
     """The desk's folder, its reader and the tray beside it."""
 
     programs: Programs
-    world: PcscdWorld
+    world: PcscdWorld | SocketWorld
     office: Office
     folder: Path
     tray: Tray

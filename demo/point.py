@@ -10,6 +10,7 @@ from typing import Any
 from demo.office import Office
 from demo.pcscd import PcscdWorld
 from demo.programs import Programs
+from demo.sockets import SocketWorld
 
 OFFICER, SUPERVISOR = 11, 21
 REFUSED = 3
@@ -20,7 +21,7 @@ class Point:
     """A terminal. ``reader`` is its pcscd reader; taps run in a namespace with lo alone."""
 
     programs: Programs
-    world: PcscdWorld
+    world: PcscdWorld | SocketWorld
     folder: Path
     station: str
     reader: str

@@ -24,6 +24,7 @@ from demo.paper import Paper, picture
 from demo.pcscd import PcscdWorld
 from demo.point import OFFICER, Point
 from demo.programs import Programs
+from demo.sockets import SocketWorld
 from demo.tray import Tray
 from wire.purse import pin_too_simple
 
@@ -56,7 +57,7 @@ class Story:
     data: Path
     seed: int
     programs: Programs
-    world: PcscdWorld
+    world: PcscdWorld | SocketWorld
     papers: dict[str, Paper]
     say: Callable[[str, str], None]
     step: Callable[[str], None]

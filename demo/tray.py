@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.programs import Programs
+from demo.sockets import SOCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,11 @@ class Tray:
 
     def start(self) -> None:
         """Serve an empty reader."""
+        is_socket = self.door.startswith(SOCKET)
+        where = ["--socket", self.door.removeprefix(SOCKET)] if is_socket else [
+            "--reader", self.door]  # fmt: skip
         argv = self.programs.argv(
-            "card_os.reference.cli", "serve", "--reader", self.door, "--card", "foreign",
+            "card_os.reference.cli", "serve", *where, "--card", "foreign",
             "--atr", self.protocol, "--control", str(self.control), "--out",
         )  # fmt: skip
         self.programs.serve(argv, self.control.exists)

@@ -142,7 +142,8 @@ class Counter:
             (w.counters.balance for w in state.wallets
              if programme is not None and w.wallet == programme.wallet), None,
         )  # fmt: skip
-        return Context(engine.journal.station.station_id, self._place, engine.now_s(), programme,
+        station = engine.journal.station
+        return Context(station.env, station.station_id, self._place, engine.now_s(), programme,
                        visit.card_id, state.sequence, balance)  # fmt: skip
 
     def _programme(self, outcome: Outcome) -> Programme | None:

@@ -337,10 +337,20 @@ ERRORS: dict[Code, tuple[str, str]] = {
 }
 
 
+MONTHS = (
+    ("Jan", "Jan"), ("Feb", "Feb"), ("Mar", "Mar"), ("Apr", "Apr"), ("Mei", "May"), ("Jun", "Jun"),
+    ("Jul", "Jul"), ("Agu", "Aug"), ("Sep", "Sep"), ("Okt", "Oct"), ("Nov", "Nov"), ("Des", "Dec"),
+)  # fmt: skip
+
+
 def when_text(time_s: int) -> tuple[str, str]:
     """Day and time in western Indonesian time, both languages."""
     at = datetime.fromtimestamp(time_s, tz=UTC) + WIB
-    return f"{at:%d-%m-%Y %H.%M} WIB", f"{at:%Y-%m-%d %H:%M} WIB"
+    indonesian, english = MONTHS[at.month - 1]
+    return (
+        f"{at.day} {indonesian} {at.year}, {at:%H.%M} WIB",
+        f"{at.day} {english} {at.year}, {at:%H:%M} WIB",
+    )
 
 
 def amount_text(amount: int, unit: Unit | None) -> tuple[str, str]:

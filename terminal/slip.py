@@ -19,6 +19,7 @@ from terminal.outcomes import (
     Voided,
     VoidUnknown,
 )
+from wire.env import Environment
 from wire.objects import Programme, Unit
 from wire.receipt import Receipt, Verification
 
@@ -46,6 +47,7 @@ class Line:
 class Context:
     """What the paper says besides the outcome. ``programme`` is the wallet's, if known."""
 
+    env: Environment
     station: bytes
     place: str
     time_s: int
@@ -81,7 +83,8 @@ def masked(card_id: bytes) -> str:
 def slip(outcome: Outcome, context: Context) -> tuple[Line, ...]:
     """The lines for an outcome of :data:`PRINTED`."""
     unit = context.programme.unit if context.programme else None
-    lines = [Line("KARTU HUMA BETANG SEJAHTERA", Style.TITLE), *_wrapped(context.place)]
+    lines = [Line("KARTU HUMA BETANG SEJAHTERA", Style.TITLE), *_banner(context.env)]
+    lines += _wrapped(context.place)
     lines += [_pair("Mesin", _ascii(context.station)), _pair("Waktu", when_text(context.time_s)[0])]
     lines.append(_pair("Kartu", masked(context.card_id)))
     if context.programme is not None:
@@ -96,6 +99,16 @@ def slip(outcome: Outcome, context: Context) -> tuple[Line, ...]:
     lines += [Line("-" * COLUMNS), *_wrapped(indonesian, Style.STRONG)]
     lines += _wrapped(english, Style.SMALL)
     return tuple(lines)
+
+
+def _banner(env: Environment) -> list[Line]:
+    """What no paper without value may lack (a specimen, training, DEMO)."""
+    lines = []
+    if env.is_specimen:
+        lines.append(Line("//// LATIHAN - KARTU CONTOH ////", Style.TITLE))
+    if env.is_demo:
+        lines.append(Line("==== DEMO - BUKAN BANTUAN ====", Style.TITLE))
+    return lines
 
 
 def _moved(outcome: Redeemed | Voided, unit: Unit | None) -> list[Line]:

@@ -31,6 +31,7 @@ from terminal.printer import Printed, PrinterGone, encode, print_on
 from terminal.slip import COLUMNS, Context, masked, slip
 from tests.support.terminal_world import CASH, FOOD, PIN, PROGRAMMES, START_S, at_work
 from wire.cvc import Role
+from wire.env import Environment
 from wire.log import Reason
 from wire.objects import Unit
 
@@ -97,7 +98,7 @@ def test_every_error_has_words():
 def test_words_carry_the_data():
     nothing = Nothing(NothingWhy.COLLECTED, FOOD, START_S, b"TERM0009", 2)
     indonesian, english = text(nothing, Unit.BASKET)
-    assert "01-06-2026 15.00 WIB" in indonesian
+    assert "1 Jun 2026, 15.00 WIB" in indonesian
     assert "TERM0009" in english
     assert "2 paket" in indonesian
     most = text(AmountRefused(Limit.ABOVE_CAP, CASH, 250_000), Unit.RUPIAH)
@@ -121,7 +122,8 @@ def test_refusals_tell_how_a_family_becomes_a_recipient():
 
 
 def context(terminal, card, **changes):
-    values = {"station": terminal.station, "place": "Balai desa", "time_s": START_S,
+    values = {"env": Environment.LIVE, "station": terminal.station, "place": "Balai desa",
+              "time_s": START_S,
               "programme": PROGRAMMES[0], "card_id": card.card_id}  # fmt: skip
     return Context(**(values | changes))
 
@@ -133,7 +135,7 @@ def test_the_slip_shows_balances_sequence_terminal_and_no_whole_card_id():
         paid = visit.redeem(FOOD, 1)
     lines = slip(paid, context(terminal, card))
     page = "\n".join(x.text for x in lines)
-    for words in ("TERM0001", "4 paket", "3 paket", "1 paket", "5.000 g", "01-06-2026", "PIN",
+    for words in ("TERM0001", "4 paket", "3 paket", "1 paket", "5.000 g", "1 Jun 2026", "PIN",
                   masked(card.card_id)):  # fmt: skip
         assert words in page
     assert all(len(x.text) <= COLUMNS for x in lines)
@@ -148,6 +150,18 @@ def test_failed_and_unknown_outcomes_are_printed_too():
     assert "BELUM PASTI" in page
     assert "7" in page
     assert "4 paket" in page
+
+
+@pytest.mark.parametrize(("env", "marks"), [
+    (Environment.LIVE, set()), (Environment.SPECIMEN, {"KARTU CONTOH"}),
+    (Environment.DEMO_LIVE, {"DEMO"}), (Environment.DEMO_SPECIMEN, {"KARTU CONTOH", "DEMO"}),
+])  # fmt: skip
+def test_paper_without_value_says_so(env, marks):
+    terminal, card = at_work()
+    page = "\n".join(
+        x.text for x in slip(RedeemUnknown(4, card.card_id), context(terminal, card, env=env))
+    )
+    assert {m for m in ("KARTU CONTOH", "DEMO") if m in page} == marks
 
 
 def test_a_long_word_does_not_break_the_paper():
