@@ -75,7 +75,7 @@ def play(seed: int | None, console: Console, *, stay: bool) -> Path:
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="betang-demo-")))
         programs = stack.enter_context(Programs(BUILD / "programs.log", secrets.token_hex(16)))
-        world = stack.enter_context(readers(console))
+        world = readers(stack, console)
         papers = {name: stack.enter_context(Paper()) for name in PLACES}
         stack.enter_context(bar)
         task = bar.add_task("mulai", total=STEPS)
@@ -99,12 +99,10 @@ def play(seed: int | None, console: Console, *, stay: bool) -> Path:
     return path
 
 
-def readers(console: Console) -> PcscdWorld | SocketWorld:
+def readers(stack: ExitStack, console: Console) -> PcscdWorld | SocketWorld:
     """Our own pcscd with two readers; else, but never in CI, the cards' own sockets."""
-    world = PcscdWorld(2)
     try:
-        with world:
-            return PcscdWorld(2)
+        return stack.enter_context(PcscdWorld(2))
     except WorldError as e:
         if os.environ.get("CI"):
             raise
@@ -113,7 +111,7 @@ def readers(console: Console) -> PcscdWorld | SocketWorld:
             "Not proved without it: cards through pcscd, and terminals without a network.",
             style="yellow", markup=False,
         )  # fmt: skip
-        return SocketWorld(2)
+        return stack.enter_context(SocketWorld(2))
 
 
 def keep(story: Story, summary: dict[str, object]) -> Path:
