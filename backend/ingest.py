@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from backend import issuance, objects, receipts, verify
 from backend.book import Book
@@ -97,10 +97,11 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
                       kind=int(record.kind), time_s=record.time_s, raw=record.raw)
         )  # fmt: skip
         reader.apply(record)
+    before = station.last
     station.last, station.head = head.last, head.head
     station.last_time_s = max(station.last_time_s, new[-1].time_s)
     session.add(station)
-    _judge_waiting(book, head.station, head.last)
+    _judge_waiting(book, head.station, before, head.last)
     conclude(book)  # 4, 5, 6
     answer = acknowledge(session, trust, ack, head, now_s)  # 7
     session.add(
@@ -111,12 +112,13 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
     return answer
 
 
-def _judge_waiting(book: Book, station: bytes, last: int) -> None:
+def _judge_waiting(book: Book, station: bytes, before: int, last: int) -> None:
     """Receipts of this terminal that others carried home before its own log came."""
     rows = book.session.exec(
         select(ReceiptRow).where(
             ReceiptRow.terminal == station, ReceiptRow.terminal_sequence <= last,
-            col(ReceiptRow.held).contains("awaiting-log"),
+            or_(col(ReceiptRow.terminal_sequence) > before,
+                col(ReceiptRow.held).contains("awaiting-log")),
         )
     )  # fmt: skip
     book.debits |= {(r.card_id, r.sequence) for r in rows}

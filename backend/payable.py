@@ -11,10 +11,18 @@ from sqlmodel import Session, col, func, select
 from backend import ledger
 from backend.book import Book
 from backend.findings import Fault
-from backend.models import DecisionRow, Hold, IntentRow, Payable, ReceiptRow, Station, WalletState
+from backend.models import (
+    DecisionRow,
+    Hold,
+    IntentRow,
+    Payable,
+    ReceiptRow,
+    StatementRow,
+    Station,
+)
 from backend.receipts import find
 from wire.objects import DecisionKind
-from wire.receipt import ReceiptKind
+from wire.receipt import ReceiptKind, Statement, StatementKind
 
 FINAL = {"reversed", "returned", "clone", "written-off"}
 """Reasons that no decision to pay sets aside."""
@@ -25,7 +33,10 @@ Reasons = dict[str, bytes]
 def judge(book: Book, card_id: bytes, sequence: int) -> None:
     """Post what is now payable, or no longer; keep the reasons on the receipt."""
     row = find(book.session, card_id, sequence)
-    if row is None or row.kind != ReceiptKind.DEBIT:
+    if row is None:
+        return
+    if row.kind != ReceiptKind.DEBIT:
+        _own_chain(book, row, {})  # for its findings; a reversal is owed to nobody
         return
     programme = book.programme(row.wallet)
     reasons = why_not(book, row)
@@ -80,7 +91,8 @@ def why_not(book: Book, row: ReceiptRow) -> Reasons:
     reasons: Reasons = {}
     intent = _own_chain(book, row, reasons)
     if intent is not None:
-        if intent.delivered is None:
+        if intent.delivered is None or intent.receipt != row.hash:
+            # DELIVERED is about the one receipt its own chain records for this intent.
             reasons["not-delivered"] = row.hash
         _suspense(book.session, intent, reasons)
         card = book.card(row.card_id)
@@ -116,6 +128,10 @@ def _own_chain(book: Book, row: ReceiptRow, reasons: Reasons) -> IntentRow | Non
         return None
     intent = book.session.get(IntentRow, (row.terminal, row.terminal_sequence))
     if intent is not None and intent.hash == row.intent_hash:
+        if intent.aborted or intent.receipt not in {None, row.hash}:
+            name = f"{row.terminal.hex()}/{row.terminal_sequence}"
+            book.fault(Fault(8, f"{name}/{row.hash.hex()}", row.hash, row.terminal.hex(),
+                             f"{name}: another receipt, or an aborted intent's"))  # fmt: skip
         return intent
     if station.last >= row.terminal_sequence:
         reasons["no-intent"] = row.hash
@@ -160,12 +176,33 @@ def _reversed(session: Session, row: ReceiptRow, reasons: Reasons) -> None:
             reasons["reversed"] = after.hash
         return
     # A single missing receipt in which R steps is the reversal of the one before it (§7.4).
-    state = session.get(WalletState, (row.card_id, row.wallet))
+    if _reversed_after(session, row) >= row.amount:
+        reasons["unseen-reversal"] = row.hash
+
+
+def _reversed_after(session: Session, row: ReceiptRow) -> int:
+    """The step of R which only counters after this receipt show, no reversal that is held.
+
+    A jump of R inside the receipt itself says nothing about it (invariant 6 finds that).
+    """
+    later = (
+        ReceiptRow.card_id == row.card_id, ReceiptRow.wallet == row.wallet,
+        ReceiptRow.sequence > row.sequence,
+    )  # fmt: skip
+    shown = session.exec(select(func.max(ReceiptRow.reversed)).where(*later)).one()
     known = session.exec(
         select(func.sum(ReceiptRow.amount)).where(
-            ReceiptRow.card_id == row.card_id, ReceiptRow.wallet == row.wallet,
-            col(ReceiptRow.kind) == int(ReceiptKind.REVERSAL),
+            *later, col(ReceiptRow.kind) == int(ReceiptKind.REVERSAL)
         )
-    ).one()  # fmt: skip
-    if state is not None and state.reversed - int(known or 0) >= row.amount:
-        reasons["unseen-reversal"] = row.hash
+    ).one()
+    highest = max(row.reversed, int(shown or 0))
+    loads = session.exec(
+        select(StatementRow.raw).where(
+            StatementRow.card_id == row.card_id, StatementRow.kind == int(StatementKind.LOAD)
+        )
+    )
+    for raw in loads:
+        statement = Statement.parse(raw)
+        if statement.wallet == row.wallet and statement.sequence > row.sequence:
+            highest = max(highest, statement.counters.reversed)
+    return highest - row.reversed - int(known or 0)

@@ -131,12 +131,24 @@ def _see_counters(
     programme = book.programme(wallet)
     if programme is not None and c.forfeited > state.forfeited:
         book.add(ledger.forfeit(evidence, programme.code, c.forfeited - state.forfeited))
+    if c.reversed > state.reversed:
+        book.debits |= _last_before_a_gap(book.session, card_id, wallet)
     state.loaded = max(state.loaded, c.loaded)
     state.debited = max(state.debited, c.debited)
     state.forfeited = max(state.forfeited, c.forfeited)
     state.reversed = max(state.reversed, c.reversed)
     book.session.add(state)
     return state
+
+
+def _last_before_a_gap(session: Session, card_id: bytes, wallet: int) -> set[tuple[bytes, int]]:
+    """Debits of this wallet whose next receipt is missing: a step of R may be their reversal."""
+    held = dict(
+        session.exec(
+            select(ReceiptRow.sequence, ReceiptRow.wallet).where(ReceiptRow.card_id == card_id)
+        ).all()
+    )
+    return {(card_id, n) for n, of in held.items() if of == wallet and n + 1 not in held}
 
 
 def _see_card(book: Book, item: Receipt | Statement) -> Card | None:
@@ -149,7 +161,7 @@ def _see_card(book: Book, item: Receipt | Statement) -> Card | None:
 
 
 def _check_rules(book: Book, receipt: Receipt, name: str) -> None:
-    """What one receipt shows by itself: invariants 7 and 10."""
+    """What one receipt shows by itself: invariants 6 (of L), 7 and 10."""
     row = book.session.exec(
         select(EntitlementRow).where(
             EntitlementRow.card_id == receipt.card_id, EntitlementRow.wallet == receipt.wallet,
@@ -157,8 +169,11 @@ def _check_rules(book: Book, receipt: Receipt, name: str) -> None:
         )
     ).first()  # fmt: skip
     owner = receipt.terminal_id.hex()
-    if row is None or receipt.counters.loaded != row.loaded:
+    if row is None:
         book.fault(Fault(7, name, receipt.hash, owner,
+                         "the receipt names an entitlement that was never issued"))  # fmt: skip
+    elif receipt.counters.loaded != row.loaded:
+        book.fault(Fault(6, name, receipt.hash, owner,
                          "L of the receipt is not that of the entitlement it names"))  # fmt: skip
     programme = book.programme(receipt.wallet)
     if programme is None or receipt.kind != ReceiptKind.DEBIT:

@@ -13,7 +13,16 @@ from backend.book import Book
 from backend.errors import UnknownError
 from backend.findings import Fault
 from backend.ledger import Kind
-from backend.models import EntitlementRow, IntentRow, Object, ScriptRow, Station
+from backend.models import (
+    EntitlementRow,
+    FindingRow,
+    IntentRow,
+    Object,
+    ReceiptRow,
+    RecordRow,
+    ScriptRow,
+    Station,
+)
 from backend.verify import Bad, CardItem
 from wire import cbor, log
 from wire.log import Record, RecordType, StockMove
@@ -93,20 +102,46 @@ class Reader:
         if not isinstance(receipt, Receipt):
             return
         intent = self.intent(body.intent)
-        settled = receipts.settle(self.book, receipt)
+        if receipts.settle(self.book, receipt) is None:
+            return  # counted under 3
         named = (receipt.terminal_id, receipt.terminal_sequence)
+        if named[0] == self.station.station and not self._is_asked(receipt):
+            return  # its intent is missing from this chain: counted under 2 when it is judged
         if intent is None or named != (self.station.station, body.intent):
             self.fault(8, record, "the receipt belongs to no such intent")
             return
-        if receipt.intent_hash != intent.hash or intent.aborted or settled is None:
-            self.fault(8, record, "the receipt names another intent, or an aborted one")
-            return
-        if intent.receipt not in {None, receipt.hash}:
-            self.fault(8, record, "a second receipt for one intent")
-            return
+        if intent.aborted or intent.receipt not in {None, receipt.hash}:
+            return  # counted under 8 when it is judged: aborted, or a second receipt
         intent.receipt = receipt.hash
+        self._judge_named(intent)
         self._check_asked(record, receipt, intent)
         self.judge(intent)
+
+    def _is_asked(self, receipt: Receipt) -> bool:
+        named = self.intent(receipt.terminal_sequence)
+        return named is not None and named.hash == receipt.intent_hash
+
+    def _judge_named(self, intent: IntentRow) -> None:
+        """Every receipt that names this intent, whoever carried it home."""
+        rows = self.book.session.exec(
+            select(ReceiptRow.card_id, ReceiptRow.sequence).where(
+                ReceiptRow.terminal == intent.station,
+                ReceiptRow.terminal_sequence == intent.sequence,
+            )
+        )
+        self.book.debits |= {(card_id, sequence) for card_id, sequence in rows}
+
+    def _is_set_aside(self, intent: IntentRow) -> bool:
+        """A receipt was recorded for it and set aside (1, 3, 16, 19): what follows is no more."""
+        if intent.receipt is not None:
+            return False
+        rows = self.book.session.exec(
+            select(RecordRow.raw).where(
+                RecordRow.station == intent.station, RecordRow.sequence > intent.sequence,
+                RecordRow.kind == int(RecordType.RECEIPT),
+            )
+        )  # fmt: skip
+        return any(Record.parse(raw).body.intent == intent.sequence for raw in rows)
 
     def _check_asked(self, record: Record, receipt: Receipt, intent: IntentRow) -> None:
         kind = ReceiptKind.REVERSAL if intent.void_of else ReceiptKind.DEBIT
@@ -122,6 +157,7 @@ class Reader:
             self.fault(8, record, "aborted, but no such intent or it has a receipt")
             return
         intent.aborted = True
+        self._judge_named(intent)
         if body.other is not None:
             self._carried(record, body.other)
         self.judge(intent)
@@ -129,6 +165,8 @@ class Reader:
     def on_delivered(self, record: Record, body: log.Delivered) -> None:
         """DELIVERED: goods or money are in the family's hands."""
         intent = self.intent(body.intent)
+        if intent is not None and self._is_set_aside(intent):
+            return
         if intent is None or intent.receipt is None or intent.void_of is not None:
             self.fault(8, record, "delivered without a receipt")
             return
@@ -143,6 +181,8 @@ class Reader:
         """RETURNED: after a proven void of a delivered debit the goods are in stock again."""
         void = self.intent(body.void)
         debit = self.intent(void.void_of) if void and void.void_of else None
+        if any(i is not None and self._is_set_aside(i) for i in (void, debit)):
+            return
         if void is None or debit is None or void.receipt is None or debit.delivered is None:
             self.fault(9, record, "goods returned without a proven void of a delivered debit")
             return
@@ -245,9 +285,17 @@ class Reader:
         """DISPUTE: the holder says the receipt is wrong; it is held for a decision."""
         row = receipts.find(self.book.session, body.card_id, body.sequence)
         if row is None or row.hash != body.receipt:
+            if self._is_known_bad(body):
+                return
             self.fault(8, record, "a dispute over a receipt that is not held")
             return
         receipts.hold(self.book, row, "disputed", record.hash)
+
+    def _is_known_bad(self, body: log.Dispute) -> bool:
+        """The receipt disputed is the second body of a clone, counted under 3 already."""
+        name = f"3/{body.card_id.hex()}/{body.sequence}/{body.receipt.hex()}"
+        found = self.book.session.exec(select(FindingRow.id).where(FindingRow.key == name)).first()
+        return found is not None
 
     def on_sync(self, record: Record, body: log.Sync) -> None:
         """SYNC: bundle and hotlist installed, and what was pending then."""

@@ -216,7 +216,7 @@ def test_a_forged_receipt_is_set_aside_and_the_rest_settles(
     terminal.debit(card, CASH, 1000)
     terminal.send()
     assert payables(ready) == 1000
-    assert sorted(set(findings(ready))) == [1, 8]
+    assert findings(ready) == [1]
 
 
 def test_a_receipt_of_an_unknown_card_or_environment(
@@ -277,7 +277,7 @@ def test_two_bodies_with_one_sequence_pay_neither(
     assert payables(ready) == 1000
     terminal.debit(clone, CASH, 2000)
     terminal.send()
-    assert 3 in findings(ready)
+    assert findings(ready) == [3]
     assert payables(ready) == 0
 
 
@@ -409,7 +409,7 @@ def test_above_the_cap_and_drawn_above_the_entitlement(
     card.wallets[CASH] = type(c)(c.loaded + 10**6, 0, 0, 0)
     terminal.debit(card, CASH, 250_001)
     terminal.send()
-    assert sorted(findings(ready)) == [7, 10]
+    assert sorted(findings(ready)) == [6, 10]
     assert held(ready) == {(card.card_id.hex(), 1): "loss"}
     report = ready.office.report()
     assert (report["difference_minor"], report["ledger"]) == (0, [])
