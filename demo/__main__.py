@@ -73,8 +73,10 @@ def play(seed: int | None, console: Console, *, stay: bool) -> Path:
     bar = Progress(TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn(),
                    console=console, transient=True)  # fmt: skip
     with ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="betang-demo-")))
-        programs = stack.enter_context(Programs(BUILD / "programs.log", secrets.token_hex(16)))
+        work = Path(tempfile.mkdtemp(prefix="betang-demo-"))
+        programs = stack.enter_context(
+            Programs(BUILD / "programs.log", work, secrets.token_hex(16))
+        )
         world = readers(stack, console)
         papers = {name: stack.enter_context(Paper()) for name in PLACES}
         stack.enter_context(bar)

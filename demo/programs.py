@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+KEEPER = Path(__file__).with_name("keeper.py")
 START_LIMIT_S = 30
 RUN_LIMIT_S = 120
 _POLL_S = 0.02
@@ -26,14 +27,28 @@ class ProgramError(Exception):
 class Programs:
     """Runs ``python -m <module>`` with a folder, a passphrase in the environment, and ``--demo``.
 
-    ``log`` takes the standard error of everything that is started.
+    ``log`` takes the standard error of everything that is started. ``folder`` is theirs: it goes
+    with them. All of them end with us, however we end (demo/keeper.py).
     """
 
     log: Path
+    folder: Path
     passphrase: str = field(repr=False)
     _stack: ExitStack = field(default_factory=ExitStack)
+    _group: int = 0
 
     def __enter__(self) -> Self:
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(KEEPER), str(self.folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert keeper.stdin is not None  # noqa: S101 - made with pipes
+        assert keeper.stdout is not None  # noqa: S101
+        keeper.stdout.readline()
+        self._group = keeper.pid
+        self._stack.callback(keeper.wait)
+        self._stack.callback(keeper.stdout.close)
+        self._stack.callback(keeper.stdin.close)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,7 +77,7 @@ class Programs:
         """Run to the end; :class:`ProgramError` for an exit code that is not allowed."""
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, check=False,
-            timeout=RUN_LIMIT_S, env=self.environment(env),
+            timeout=RUN_LIMIT_S, env=self.environment(env), process_group=self._group,
         )  # fmt: skip
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {' '.join(command)}\n{done.stderr}")
@@ -86,7 +101,7 @@ class Programs:
         log = self._stack.enter_context(self.log.open("a", encoding="utf-8"))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True,
-            env=self.environment(env),
+            env=self.environment(env), process_group=self._group,
         )  # fmt: skip
         self._stack.callback(_end, process)
         deadline = time.monotonic() + START_LIMIT_S
