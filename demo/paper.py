@@ -109,6 +109,10 @@ class Paper:
                 return
             self._data += part
 
+    def taken(self, count: int) -> bool:
+        """Whether that many bytes have come over the line."""
+        return len(self._data) >= count
+
     def slips(self) -> list[list[Printed]]:
         """What was printed so far; raises :class:`PaperError` for a slip not understood."""
         return decode(bytes(self._data))

@@ -32,9 +32,12 @@ def test_the_two_commands_are_there() -> None:
 
 
 @pytest.mark.parametrize("command", commands())
-def test_command_is_a_make_target(command: str) -> None:
+def test_command_exists(command: str) -> None:
     """`make test` runs this very test; the demo is run by .ci/run and the demo's own tests."""
     words = command.split()
+    if words[0].startswith(".venv/bin/"):
+        subprocess.run([ROOT / words[0], words[1], "--help"], check=True, capture_output=True)
+        return
     assert words[0] == "make", command
     subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, env=ENV, check=True, capture_output=True)
 
