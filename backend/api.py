@@ -31,6 +31,8 @@ from wire import cbor
 from wire.errors import FormatError, WireError, require
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+OUTCOME = "Betang-Upload"
+"""Header of an upload's answer: ``accepted``, or ``exists`` for a duplicate."""
 CBOR, SEQUENCE, PROBLEM = "application/cbor", "application/cbor-seq", "application/problem+json"
 log = structlog.get_logger("backend")
 
@@ -107,12 +109,12 @@ def _routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
     @app.post("/v1/uploads")
     async def uploads(raw: Body) -> Response:
         try:
-            answer = await run_in_threadpool(office.ingest, raw)
+            answer = await run_in_threadpool(office.take_upload, raw)
         except BackendError as e:
             metrics.uploads.labels(e.code.value).inc()
             raise
-        metrics.uploads.labels("accepted").inc()
-        return Response(answer, media_type=CBOR)
+        metrics.uploads.labels(answer.outcome.value).inc()
+        return Response(answer.ack, media_type=CBOR, headers={OUTCOME: answer.outcome.value})
 
     @app.post("/v1/issuance")
     async def append(raw: Body) -> Response:

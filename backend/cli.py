@@ -138,10 +138,10 @@ def _officer(office: Office, a: argparse.Namespace) -> Any:
 def _ingest(office: Office, a: argparse.Namespace) -> Any:
     done = {}
     for path in a.files:
-        ack = office.ingest(path.read_bytes())
-        path.with_suffix(path.suffix + ".ack").write_bytes(ack)
-        done[path.name] = len(ack)
-    return {"acknowledged": done}
+        answer = office.take_upload(path.read_bytes())
+        path.with_suffix(path.suffix + ".ack").write_bytes(answer.ack)
+        done[path.name] = answer.outcome.value
+    return {"uploads": done}
 
 
 def _settle(office: Office, a: argparse.Namespace) -> Any:

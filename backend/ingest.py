@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 
 from sqlmodel import Session, col, or_, select
@@ -17,7 +18,7 @@ from backend import issuance, objects, receipts, verify
 from backend.book import Book
 from backend.errors import ForkError, UnknownError, UploadGapError, UploadRefusedError
 from backend.findings import Fault
-from backend.models import Card, ReceiptRow, RecordRow, Station, Upload
+from backend.models import Card, ReceiptRow, RecordRow, Station, Tally, Upload
 from backend.payable import judge
 from backend.records import Reader
 from backend.verify import Bad, CardItem
@@ -29,6 +30,8 @@ from wire.cose import Sign1
 from wire.log import Record
 from wire.objects import Acknowledgement, UploadHead
 
+DUPLICATES = "duplicates"
+"""The tally of uploads that brought nothing new."""
 _SELECT_CARDS = 500  # ids a query, below SQLite's limit of variables
 
 
@@ -39,6 +42,22 @@ class Checked:
     raw: bytes
     upload: log.Upload
     items: Mapping[bytes, CardItem | Bad]
+
+
+class Outcome(StrEnum):
+    """What became of an upload that was not refused."""
+
+    ACCEPTED = "accepted"
+    EXISTS = "exists"
+    """Every record of it was held already, byte for byte; nothing changed but the count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The acknowledgement (COSE) and whether anything was new."""
+
+    ack: bytes
+    outcome: Outcome
 
 
 def check(session: Session, trust: TrustStore, raw: bytes) -> Checked:
@@ -70,8 +89,8 @@ def _keys(session: Session, items: list[bytes]) -> dict[bytes, bytes]:
     return keys
 
 
-def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, now_s: int) -> bytes:
-    """Enter an upload and return its acknowledgement (COSE).
+def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, now_s: int) -> Answer:
+    """Enter an upload and return its acknowledgement.
 
     1. the same upload again gets the same answer; 2. overlap must be equal, the rest must link;
     3. records, in order; 4. each card's row of receipts; 5. what is payable; 6. post;
@@ -84,10 +103,10 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
         raise UnknownError("no such station")
     same = session.exec(select(Upload).where(Upload.digest == digest)).first()  # 1
     if same is not None:
-        return same.ack
+        return _exists(session, same.ack)
     new = _new_records(session, station, checked.upload)  # 2
     if not new:
-        return _last_ack(session, station)
+        return _exists(session, _last_ack(session, station))
     book = Book(session, trust.env, now_s)
     reader = Reader(book, station, checked.items)
     _check_times(reader, new)
@@ -109,7 +128,15 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
                raw=checked.raw, ack=answer, arrived_s=now_s)
     )  # fmt: skip
     session.flush()
-    return answer
+    return Answer(answer, Outcome.ACCEPTED)
+
+
+def _exists(session: Session, ack: bytes) -> Answer:
+    tally = session.get(Tally, DUPLICATES) or Tally(name=DUPLICATES)
+    tally.value += 1
+    session.add(tally)
+    session.flush()
+    return Answer(ack, Outcome.EXISTS)
 
 
 def _judge_waiting(book: Book, station: bytes, before: int, last: int) -> None:

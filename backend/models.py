@@ -441,3 +441,10 @@ class BundleRow(SQLModel, table=True):
     content: bytes = blob()
     entries: bytes = blob()
     time_s: int = big()
+
+
+class Tally(SQLModel, table=True):
+    """How often something happened that leaves nothing else behind (an upload come twice)."""
+
+    name: str = Field(primary_key=True)
+    value: int = big(default=0)

@@ -36,6 +36,7 @@ from backend.clock import Clock
 from backend.db import Database
 from backend.errors import ForkError, SignerError, UnknownError, WalletFullError
 from backend.importgate import ImportResult
+from backend.ingest import Answer
 from backend.models import Certificate, Station
 from backend.signing import Authority, KeyVerbs
 from keys.enrol import OfficerRequest, Provision, StationRequest
@@ -307,6 +308,10 @@ class Office:
 
     def ingest(self, raw: bytes) -> bytes:
         """Enter an upload, exactly once; the acknowledgement (COSE)."""
+        return self.take_upload(raw).ack
+
+    def take_upload(self, raw: bytes) -> Answer:
+        """Enter an upload, exactly once; its acknowledgement, and whether it is a duplicate."""
         with self.db.read() as session:
             checked = ingest.check(session, self.trust, raw)
         try:

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from sqlmodel import Session, col, func, select
 
 from backend import findings, ledger, objects
+from backend.ingest import DUPLICATES
 from backend.models import (
     Card,
     DecisionRow,
@@ -28,6 +29,7 @@ from backend.models import (
     RecordRow,
     Reject,
     Station,
+    Tally,
     WalletState,
 )
 from wire.log import Record, RecordType, StockMove
@@ -366,6 +368,9 @@ def counts(session: Session) -> dict[str, int]:
             .where(ReceiptRow.kind == int(ReceiptKind.DEBIT))
         ),
         "rejected_cards": kinds.get(int(RecordType.REJECTED), 0),
+        "duplicates": number(
+            select(func.coalesce(func.sum(Tally.value), 0)).where(Tally.name == DUPLICATES)
+        ),
         "disputes": kinds.get(int(RecordType.DISPUTE), 0),
         **_rejected(session),
     }  # fmt: skip

@@ -48,7 +48,10 @@ def test_upload_twice_and_fork(ready: BackendWorld, http: httpx.Client) -> None:
     raw = terminal.upload()
     first = http.post("/v1/uploads", content=raw)
     assert (first.status_code, first.headers["content-type"]) == (200, "application/cbor")
-    assert http.post("/v1/uploads", content=raw).content == first.content
+    assert first.headers["betang-upload"] == "accepted"
+    again = http.post("/v1/uploads", content=raw)
+    assert (again.content, again.headers["betang-upload"]) == (first.content, "exists")
+    assert 'betang_uploads_total{outcome="exists"} 1.0' in http.get("/metrics").text
     del terminal.records[-1]
     terminal.add(log.Boot("x"))
     fork = http.post("/v1/uploads", content=terminal.upload())

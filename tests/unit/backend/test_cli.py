@@ -27,12 +27,14 @@ from keys.httpserver import make_app as keys_app
 from keys.issuance import HttpIssuance
 from keys.service import KeyService
 from keys.servicecore import Keys
-from keys.signer import Ed25519Signer, P256KeyAgreement
+from keys.signer import Ed25519Signer, P256KeyAgreement, sign_object
 from keys.state import State
 from keys.store import SealedStore
 from keys.trust import TrustStore
 from tests.support.backend_world import ENV, _files
-from wire.objects import KeyRole, StationKind
+from wire.cose import Sign1
+from wire.log import Boot, Record, Upload
+from wire.objects import KeyRole, StationKind, UploadHead
 
 SECRET = "rahasia-demo"
 
@@ -123,14 +125,23 @@ def test_from_init_to_export(
     ) == 0  # fmt: skip
     capsys.readouterr()
     rng = random.Random(7)  # noqa: S311
-    request = StationRequest.make(
-        ENV, b"TERM0001", StationKind.TERMINAL, Ed25519Signer.generate(rng.randbytes),
-        P256KeyAgreement.generate(rng.randbytes),
-    )  # fmt: skip
+    log_key = Ed25519Signer.generate(rng.randbytes)
+    request = StationRequest.make(ENV, b"TERM0001", StationKind.TERMINAL, log_key,
+                                  P256KeyAgreement.generate(rng.randbytes))  # fmt: skip
     (tmp_path / "request").write_bytes(bytes(request))
     assert served("enrol", str(tmp_path / "request"), "--area", "*", "--place", "Balai", "--out",
                   str(tmp_path / "provision")) == 0  # fmt: skip
-    assert Provision.parse((tmp_path / "provision").read_bytes()).bundle
+    provision = Provision.parse((tmp_path / "provision").read_bytes())
+    assert provision.bundle
+    enrolment = Sign1.parse(provision.enrolment).hash
+    boot = Record.make(1, enrolment, int(time.time()), Boot("x"))
+    head = UploadHead(b"TERM0001", 1, 1, boot.hash)
+    upload = Upload(head, sign_object(log_key, head, ENV), (boot,))
+    (tmp_path / "a.upload").write_bytes(bytes(upload))
+    for outcome in ("accepted", "exists"):
+        capsys.readouterr()
+        assert served("ingest", str(tmp_path / "a.upload")) == 0
+        assert json.loads(capsys.readouterr().out) == {"uploads": {"a.upload": outcome}}
     assert served("orders", "--desk", "DESK0001", "--out", str(tmp_path / "orders")) == 0
     assert served("entitle") == 0
     assert served("settle") == 0
