@@ -140,6 +140,9 @@ class _Unlocked:
                 raise AuthorityError(str(e)) from e
         return self._people.allow(action, payloads)  # type: ignore[arg-type]
 
+    def close(self, action: str, payloads: object) -> None:
+        """See :class:`backend.signing.Authority`."""
+
 
 def open_office(
     folder: Path, settings: Settings, keys: KeyVerbs, clock: Clock, *, demo: bool

@@ -18,6 +18,7 @@ class Code(StrEnum):
     FORK = "fork"
     GAP = "gap"
     AUTHORITY = "authority"
+    REFUSED = "refused"
     SIGNER = "signer"
     RESERVE = "reserve"
     LEDGER = "ledger"
@@ -95,6 +96,12 @@ class AuthorityError(BackendError):
 
     code = Code.AUTHORITY
     status = 403
+
+
+class RefusedError(AuthorityError):
+    """One of the two people refused; nothing was signed and the draft is dropped."""
+
+    code = Code.REFUSED
 
 
 class SignerError(BackendError):

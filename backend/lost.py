@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlmodel import Session, select
 
 from backend import ingest, objects
+from backend.admit import admit
 from backend.book import Book
 from backend.errors import ConflictError, UnknownError
 from backend.models import DecisionRow, ReceiptRow, Station
@@ -17,11 +18,9 @@ def draft_terminal_lost(session: Session, station: bytes, reason: str, now_s: in
     row = session.get(Station, station)
     if row is None:
         raise UnknownError("no such terminal")
-    if row.lost is not None:
-        raise ConflictError("this terminal's chain is closed already")
     lost = TerminalLost(station, row.last, reason, now_s)
-    objects.draft(session, lost, station.hex())
-    return lost
+    admit(session, lost)
+    return TerminalLost.parse(objects.draft(session, lost, station.hex()).payload)
 
 
 def draft_decision(
@@ -32,8 +31,9 @@ def draft_decision(
     if kind == DecisionKind.MOVE:
         raise ConflictError("a residual is moved by backend.replace.draft_move")
     decision = Decision(number, kind, card_id, wallet, first, last, amount, None, reason, now_s)
-    objects.draft(session, decision, number)
-    return decision
+    if not objects.exists(session, decision, number):
+        admit(session, decision)
+    return Decision.parse(objects.draft(session, decision, number).payload)
 
 
 def conclude(session: Session, env: Environment, digest: bytes, now_s: int) -> None:

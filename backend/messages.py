@@ -45,6 +45,10 @@ MESSAGES: dict[Code, tuple[str, str]] = {
         "Tindakan ini perlu permintaan dan persetujuan dua orang.",
         "This action needs a request and an approval by two people.",
     ),
+    Code.REFUSED: (
+        "Permintaan ditolak oleh salah satu dari dua orang. Tidak ada yang ditandatangani.",
+        "One of the two people refused. Nothing was signed.",
+    ),
     Code.SIGNER: (
         "Layanan kunci menolak atau tidak terjangkau. Pekerjaan dapat diulang dengan aman.",
         "The key service refused or cannot be reached. The job can be repeated safely.",

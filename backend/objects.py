@@ -6,15 +6,20 @@ same bytes: Ed25519 then gives the same object, and the issuance log takes it on
 
 from __future__ import annotations
 
-from typing import TypeVar
+import dataclasses
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any, TypeVar
 
 from sqlmodel import Session, col, select
 
 from backend import ledger
 from backend.errors import ConflictError, UnknownError, invariant
-from backend.models import Card, DecisionRow, Fund, Object, ReceiptRow, Row, Station
+from backend.models import Card, DecisionRow, Fund, Issuance, Object, Row, Station
+from keys.issuance import IssuanceItem
 from keys.trust import TrustStore
-from wire import bundle, objects
+from wire import bundle, cose, objects
+from wire.chain import IssuanceKind
 from wire.cose import Sign1
 from wire.objects import Decision, DecisionKind, DecreeAnnex, FundRelease, Programme, SignedShape
 
@@ -34,6 +39,7 @@ SHAPES: dict[str, type[SignedShape]] = {
 def draft(session: Session, shape: SignedShape, name: str) -> Object:
     """Keep ``shape`` to be signed under ``name``; the same again is harmless.
 
+    The same but for its time is the same: a job that is run again after an interruption.
     Raises :class:`ConflictError` when the name stands with other content.
     """
     payload = bytes(shape)
@@ -41,13 +47,53 @@ def draft(session: Session, shape: SignedShape, name: str) -> Object:
         select(Object).where(Object.kind == shape.KIND, Object.name == name)
     ).first()
     if held is not None:
-        if held.payload != payload:
+        if held.payload != payload and not _is_later_copy(shape, held.payload):
             raise ConflictError(f"{shape.KIND} {name} exists with other content")
         return held
     row = Object(kind=shape.KIND, payload=payload, name=name)
     session.add(row)
     session.flush()
     return row
+
+
+def _is_later_copy(shape: SignedShape, payload: bytes) -> bool:
+    held: Any = type(shape).parse(payload)
+    later: Any = shape
+    return hasattr(held, "time_s") and dataclasses.replace(later, time_s=held.time_s) == held
+
+
+def exists(session: Session, shape: SignedShape, name: str) -> bool:
+    """Whether this, but for its time, was signed under this name before."""
+    held = session.exec(
+        select(Object).where(Object.kind == shape.KIND, Object.name == name)
+    ).first()
+    return held is not None and held.raw is not None and _is_later_copy(shape, held.payload)
+
+
+def is_logged(session: Session, trust: TrustStore, shape: SignedShape) -> bool:
+    """Whether the issuance log holds this object: it was signed, whatever became of the answer.
+
+    An object's name is the hash of header and payload, so it is known without the signature.
+    """
+    for s in trust.statements():
+        if s.role == shape.SIGNER:
+            signed = cose.to_be_signed(s.public_key, shape.KIND, trust.env, bytes(shape))
+            item = IssuanceItem(IssuanceKind.OBJECT, sha256(signed).digest(), note=shape.KIND)
+            key = sha256(bytes(item)).digest()
+            if session.exec(select(Issuance.sequence).where(Issuance.key == key)).first():
+                return True
+    return False
+
+
+def drop(session: Session, trust: TrustStore, row_ids: Iterable[int]) -> None:
+    """Forget drafts that nobody will sign; what the issuance log holds stays to be completed."""
+    for row_id in row_ids:
+        row = session.get(Object, row_id)
+        if row is None or row.raw is not None:
+            continue
+        if not is_logged(session, trust, SHAPES[row.kind].parse(row.payload)):
+            session.delete(row)
+    session.flush()
 
 
 def unsigned(session: Session, kind: str) -> list[Object]:
@@ -163,15 +209,6 @@ def _enter_decision(session: Session, d: Decision, digest: bytes, now_s: int) ->
     programme = by_wallet(session).get(d.wallet)
     if programme is None:
         raise UnknownError(f"no programme has wallet {d.wallet}")
-    if d.kind == DecisionKind.RETURN:
-        held = session.exec(
-            select(ReceiptRow.amount).where(
-                ReceiptRow.card_id == d.card_id, ReceiptRow.wallet == d.wallet,
-                ReceiptRow.sequence >= d.first, ReceiptRow.sequence <= d.last,
-            )
-        )  # fmt: skip
-        if d.amount > sum(held):
-            raise ConflictError("more would be returned than these receipts took")
     make = ledger.moved if d.kind == DecisionKind.MOVE else ledger.returned
     ledger.post(session, [make(digest, programme.code, d.amount)], now_s)
 

@@ -32,15 +32,23 @@ from backend import (
     report,
     settle,
 )
+from backend.admit import admit
 from backend.clock import Clock
 from backend.db import Database
-from backend.errors import ForkError, SignerError, UnknownError, WalletFullError
+from backend.errors import (
+    BackendError,
+    ForkError,
+    RefusedError,
+    SignerError,
+    UnknownError,
+    WalletFullError,
+)
 from backend.importgate import ImportResult
 from backend.ingest import Answer
 from backend.models import Certificate, Station
 from backend.signing import Authority, KeyVerbs
 from keys.enrol import OfficerRequest, Provision, StationRequest
-from keys.errors import KeysError
+from keys.errors import ApprovalError, IssuanceError, KeysError, UnreachableError
 from keys.issuance import IssuanceItem
 from keys.service import EntitlementWish
 from keys.signer import Signer
@@ -103,12 +111,15 @@ class Office:
         """Have every draft of one kind signed and entered; hashes of the objects."""
         made: list[bytes] = []
         while True:
-            with self.db.read() as session:
-                drafts = [(d.id or 0, d.payload) for d in objects.unsigned(session, shape.KIND)]
-            if not drafts:
+            part = self._drafts(shape)
+            if not part:
                 return made
-            part = drafts[:BATCH]
-            signed = self._sign([shape.parse(payload) for _, payload in part])
+            try:
+                signed = self._sign([shape.parse(payload) for _, payload in part])
+            except RefusedError:
+                with self.db.write() as session:
+                    objects.drop(session, self.trust, [row_id for row_id, _ in part])
+                raise
             with self.db.write() as session:
                 for (row_id, _), raw in zip(part, signed, strict=True):
                     now_s = self.clock()
@@ -118,17 +129,64 @@ class Office:
                     made.append(digest)
                 heads.publish(session, self.ack, self.trust.env, self.clock())
 
+    def _drafts(self, shape: type[SignedShape]) -> list[tuple[int, bytes]]:
+        """The oldest drafts of one kind; one that may not be signed any more is dropped."""
+        with self.db.read() as session:
+            held = objects.unsigned(session, shape.KIND)[:BATCH]
+            drafts = [(d.id or 0, d.payload) for d in held]
+            faults = {row_id: self._fault(session, shape.parse(raw)) for row_id, raw in drafts}
+        for row_id, fault in faults.items():
+            if fault is not None:
+                with self.db.write() as session:
+                    objects.drop(session, self.trust, [row_id])
+                raise fault
+        return drafts
+
+    def _fault(self, session: Session, shape: SignedShape) -> BackendError | None:
+        """Why this may not be signed; None for what was signed and only its answer was lost."""
+        try:
+            admit(session, shape)
+        except BackendError as e:
+            return None if objects.is_logged(session, self.trust, shape) else e
+        return None
+
     def _sign(self, shapes: list[SignedShape]) -> list[bytes]:
-        kind = shapes[0].KIND
         if shapes[0].SIGNER == KeyRole.POLICY:
-            made = []
-            for shape in shapes:
-                request, approval = self.authority.allow(kind, [bytes(shape)])
-                made.append(_ask(lambda s=shape, r=request, a=approval:  # type: ignore[misc]
-                                 self.keys.sign_policy(s, r, a)))  # fmt: skip
-            return made
-        request, approval = self.authority.allow(kind, [bytes(s) for s in shapes])
-        return _ask(lambda: self.keys.sign_registry(shapes, request, approval))
+            return [self._sign_policy(s) for s in shapes]
+        return self._with_two(
+            shapes[0].KIND, [bytes(s) for s in shapes],
+            lambda r, a: self.keys.sign_registry(shapes, r, a),
+        )  # fmt: skip
+
+    def _sign_policy(self, shape: SignedShape) -> bytes:
+        """Two people are asked only for a step that the signer does not take without them."""
+        try:
+            return self.keys.sign_policy(shape)
+        except ApprovalError:
+            return self._with_two(
+                shape.KIND, [bytes(shape)], lambda r, a: self.keys.sign_policy(shape, r, a)
+            )
+        except (KeysError, httpx.HTTPError) as e:
+            raise SignerError(f"key service: {e}") from e
+
+    def _with_two(
+        self, action: str, payloads: Sequence[bytes], call: Callable[[bytes, bytes], R]
+    ) -> R:
+        """Have two people allow these bytes, then the signer sign them.
+
+        Their request is kept while the signer's answer is not known: asked again with it, the
+        signer gives what it made.
+        """
+        request, approval = self.authority.allow(action, payloads)
+        try:
+            made = call(request, approval)
+        except (IssuanceError, UnreachableError, httpx.HTTPError) as e:
+            raise SignerError(f"key service: {e}") from e
+        except KeysError as e:
+            self.authority.close(action, payloads)
+            raise SignerError(f"key service: {e}") from e
+        self.authority.close(action, payloads)
+        return made
 
     def _draft_and_sign(
         self, shape: type[SignedShape], draft: Callable[[Session], R]
@@ -198,9 +256,11 @@ class Office:
         for at in range(0, len(wishes), BATCH):
             part = wishes[at : at + BATCH]
             payloads = [bytes(w) for w in part]
-            request, approval = self.authority.allow("entitlements", payloads)
-            made += len(_ask(lambda p=part, r=request, a=approval:  # type: ignore[misc]
-                             self.keys.sign_entitlements(p, r, a)))  # fmt: skip
+            signed = self._with_two(
+                "entitlements", payloads,
+                lambda r, a, p=part: self.keys.sign_entitlements(p, r, a),  # type: ignore[misc]
+            )  # fmt: skip
+            made += len(signed)
         self.publish()
         return made, refused
 
@@ -231,8 +291,9 @@ class Office:
                 session, self.trust.env, card_id, action, officer=officer,
                 key_version=self.trust.newest(KeyRole.ISSUER).version, now_s=self.clock(),
             )  # fmt: skip
-        request, approval = self.authority.allow("scripts", [body])
-        return _ask(lambda: self.keys.sign_scripts([body], request, approval))[0]
+        return self._with_two(
+            "scripts", [body], lambda r, a: self.keys.sign_scripts([body], r, a)
+        )[0]
 
     # --- stations ------------------------------------------------------------
 
@@ -281,8 +342,10 @@ class Office:
 
     def certify_officer(self, wish: OfficerRequest) -> bytes:
         """An officer's certificate at one terminal."""
-        request, approval = self.authority.allow("certify-officer", [bytes(wish)])
-        return _ask(lambda: self.keys.certify_officer(wish, request, approval))
+        return self._with_two(
+            "certify-officer", [bytes(wish)],
+            lambda r, a: self.keys.certify_officer(wish, r, a),
+        )  # fmt: skip
 
     def certificates_of(self, station: bytes) -> list[bytes]:
         """Every certificate of a station, oldest first."""
@@ -336,6 +399,7 @@ class Office:
 
     def block(self, block: set[bytes], *, hotlist_only: bool = False) -> Hotlist:
         """Hotlist these cards and give each a BLOCK script."""
+        self.sign(Hotlist)  # what an interrupted run left unsigned comes first
         hotlist, _ = self._draft_and_sign(
             Hotlist, lambda s: replace.draft_hotlist(s, block, self.clock())
         )

@@ -34,7 +34,10 @@ def newest_hotlist(session: Session) -> Hotlist | None:
 
 def draft_hotlist(session: Session, block: set[bytes], now_s: int) -> Hotlist:
     """The next hotlist with these cards too; the same set again drafts nothing new."""
-    last = newest_hotlist(session)
+    waiting = [Hotlist.parse(w.payload) for w in objects.unsigned(session, Hotlist.KIND)]
+    # A draft may be signed and logged, its answer lost: it is built upon, never replaced.
+    last = max([*waiting, *filter(None, [newest_hotlist(session)])],
+               key=lambda h: h.version, default=None)  # fmt: skip
     serials = BitMap.deserialize(last.serials) if last else BitMap()
     wanted = serials | BitMap(int.from_bytes(c[4:], "big") for c in block)
     for card_id in block:
@@ -42,11 +45,6 @@ def draft_hotlist(session: Session, block: set[bytes], now_s: int) -> Hotlist:
     if last is not None and wanted == serials:
         return last
     version = (last.version if last else 0) + 1
-    waiting = objects.unsigned(session, Hotlist.KIND)
-    version = max([version, *(Hotlist.parse(w.payload).version + 1 for w in waiting)])
-    for held in waiting:  # never signed: the new one says all of it
-        wanted |= BitMap.deserialize(Hotlist.parse(held.payload).serials)
-        session.delete(held)
     hotlist = Hotlist(version, now_s, wanted.serialize())
     objects.draft(session, hotlist, str(version))
     return hotlist
@@ -154,20 +152,27 @@ def draft_move(
     Before every live terminal has synced the block only the programme's provisional amount may
     move. Raises :class:`ReserveError`, :class:`UnknownError`.
     """
-    card, target = cards.card(session, card_id), cards.card(session, new_card)
-    if card.family != target.family or card_id == new_card:
-        raise UnknownError("the new card is not a replacement of the lost one")
-    whole = exposure(session, card_id, wallet)
-    wanted = whole if amount is None else amount
-    if not 0 < wanted <= whole:
-        raise ReserveError(f"the residual is {whole}, asked for {wanted}")
-    if reserve_open(session, card):
-        programme = objects.by_wallet(session).get(wallet)
-        allowed = programme.provisional if programme else 0
-        if moved_away(session, card_id, wallet) + wanted > allowed:
-            raise ReserveError("some terminal has neither synced the block nor been closed")
+    wanted = exposure(session, card_id, wallet) if amount is None else amount
+    if wanted <= 0:
+        raise ReserveError(f"nothing of wallet {wallet} is left to move")
     decision = Decision(
         number, DecisionKind.MOVE, card_id, wallet, 0, 0, wanted, new_card, reason, now_s
     )
-    objects.draft(session, decision, number)
-    return decision
+    if not objects.exists(session, decision, number):
+        check_move(session, decision)
+    return Decision.parse(objects.draft(session, decision, number).payload)
+
+
+def check_move(session: Session, d: Decision) -> None:
+    """Whether this residual may move now; :class:`ReserveError`, :class:`UnknownError`."""
+    card, target = cards.card(session, d.card_id), cards.card(session, d.new_card or b"")
+    if card.family != target.family or d.card_id == d.new_card:
+        raise UnknownError("the new card is not a replacement of the lost one")
+    whole = exposure(session, d.card_id, d.wallet)
+    if not 0 < d.amount <= whole:
+        raise ReserveError(f"the residual is {whole}, asked for {d.amount}")
+    if reserve_open(session, card):
+        programme = objects.by_wallet(session).get(d.wallet)
+        allowed = programme.provisional if programme else 0
+        if moved_away(session, d.card_id, d.wallet) + d.amount > allowed:
+            raise ReserveError("some terminal has neither synced the block nor been closed")

@@ -64,6 +64,10 @@ class Authority(Protocol):
         """Request and approval (COSE); :class:`AuthorityError` when nobody is at hand."""
         ...
 
+    def close(self, action: str, payloads: Sequence[bytes]) -> None:
+        """The signer has answered: what was allowed is used up."""
+        ...
+
 
 class NoAuthority:
     """Nobody: every action of two people is refused."""
@@ -71,6 +75,9 @@ class NoAuthority:
     def allow(self, action: str, payloads: Sequence[bytes]) -> tuple[bytes, bytes]:
         """See :class:`Authority`."""
         raise AuthorityError(f"{action} ({len(payloads)}) needs two people and none is configured")
+
+    def close(self, action: str, payloads: Sequence[bytes]) -> None:
+        """See :class:`Authority`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +109,6 @@ class TwoPeople:
             now_s=now_s,
         )  # fmt: skip
         return request, approval
+
+    def close(self, action: str, payloads: Sequence[bytes]) -> None:
+        """See :class:`Authority`."""

@@ -180,6 +180,9 @@ def test_the_key_service_refusing_leaves_everything(ready: BackendWorld) -> None
         def allow(self, action: str, payloads: object) -> tuple[bytes, bytes]:
             return b"\x00", b"\x00"
 
+        def close(self, action: str, payloads: object) -> None:
+            return
+
     ready.office.order_cards(DESK)
     ready.issue(ready.office.orders(DESK)[0])
     ready.office.authority = Refuses()

@@ -1,5 +1,7 @@
 """The key service's registry, policy, issuer and terminal verbs: every refusal, and the log."""
 
+from dataclasses import replace
+
 import pytest
 
 from keys.enrol import OfficerRequest, StationRequest
@@ -208,10 +210,20 @@ def test_policy_versions_rise(w) -> None:
     parameters(w, 2)
     w.clock.now_s += 1  # else it would be the same request
     with pytest.raises(SequenceError):
-        parameters(w, 2)
-    w.service.sign_policy(w.hotlist(1, []))
+        parameters(w, 2, permille=11)
+    first = w.hotlist(1, [])
+    w.service.sign_policy(first)
     with pytest.raises(SequenceError):
-        w.service.sign_policy(w.hotlist(1, []))
+        w.service.sign_policy(replace(first, time_s=first.time_s - 1))
+
+
+def test_a_policy_object_whose_answer_was_lost_is_given_again_and_logged_once(w) -> None:
+    raw, first = parameters(w), w.hotlist(1, [])
+    assert w.service.sign_policy(PARAMETERS) == raw
+    made = w.service.sign_policy(first)
+    before = len(w.log.items)
+    assert w.service.sign_policy(first) == made
+    assert len(w.log.items) == before
 
 
 def test_a_large_hotlist_step_needs_two_people(w) -> None:
