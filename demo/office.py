@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import httpx
@@ -33,6 +34,7 @@ class Office:
     programs: Programs
     root: Path
     port: int
+    _turn: Lock = field(default_factory=Lock, repr=False)
 
     @property
     def url(self) -> str:
@@ -55,10 +57,11 @@ class Office:
         return self.programs.run(argv).stdout
 
     def backend(self, command: str, *arguments: str) -> Any:
-        """Run ``betang-backend``; its answer."""
+        """Run ``betang-backend``; its answer. One clerk sits there: one command at a time."""
         data = str(self.root / "backend")
         argv = self.programs.argv("backend.cli", "--data", data, "--demo", command, *arguments)
-        return json.loads(self.programs.run(argv).stdout)
+        with self._turn:
+            return json.loads(self.programs.run(argv).stdout)
 
     def _passphrase_file(self) -> Path:
         path = self.root / "passphrase"
