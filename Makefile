@@ -1,6 +1,6 @@
 # Betang. Every target sets up what it needs; the work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock campaigns-reduced ci-user clean
+.PHONY: help demo test lint lock campaigns-reduced sim-world ci-user clean
 ONCE ?=
 SEED ?=
 
@@ -26,6 +26,10 @@ lock: ## lock the requirements again (ARGS=--upgrade for newer ones)
 
 campaigns-reduced: ## the long campaigns, short enough for CI
 	@scripts/campaigns reduced
+
+sim-world: ## the simulated village with its adversaries (N=steps, MINUTES=m, SEED=s)
+	@scripts/setup test
+	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/campaigns.d/sim-world
 
 ci-user: ## the demo as an ordinary user with sudo (root only)
 	@scripts/ci-user

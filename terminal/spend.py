@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from card_os.host.errors import CardError, NotThereError
+from card_os.host.errors import CardError
 from card_os.host.links import LinkError
 from terminal import recovery, rules
 from terminal.errors import JournalError
@@ -78,9 +78,7 @@ def view(visit: Visit, wallet: int) -> WalletView:
     )
 
 
-def _why(
-    visit: Visit, wallet: int, credit: Credit, programme: Programme | None
-) -> Nothing | None:
+def _why(visit: Visit, wallet: int, credit: Credit, programme: Programme | None) -> Nothing | None:
     """The first reason why nothing of this wallet can be taken now."""
     time_s = visit.engine.now_s()
     if programme is None:
@@ -131,8 +129,8 @@ def _last_debit(visit: Visit, wallet: int) -> Receipt | None:
         if receipt is None:
             try:
                 receipt = visit.session.read_receipt(sequence)
-            except NotThereError:
-                return None
+            except (CardError, LinkError):
+                return None  # gone from the ring, or the card went: shown without place and time
             visit.seen.receipts[sequence] = receipt
         if receipt.wallet == wallet and receipt.kind == ReceiptKind.DEBIT and not taken_back:
             return receipt
