@@ -203,7 +203,7 @@ def statements() -> dict[str, Any]:
     return entry([("load", raw, Statement.parse(raw))], refuse, RECEIPT_KEY.public)
 
 
-def entitlements() -> dict[str, Any]:
+def entitlement() -> bytes:
     body = Entitlement.encode_body(
         env=ENV, card_id=CARD, certificate_hash=card_certificate().digest[:16], wallet=0x1A02,
         programme=0x0102, sequence=2, loaded=500_000,
@@ -211,7 +211,11 @@ def entitlements() -> dict[str, Any]:
         cap=250_000, issued=DAY, acknowledged=2, settled_debited=100_000, settled_reversed=25_000,
         bypass_total=2, key_version=1,
     )  # fmt: skip
-    raw = signed(body, ISSUER)
+    return signed(body, ISSUER)
+
+
+def entitlements() -> dict[str, Any]:
+    raw = entitlement()
     four = (4).to_bytes(4, "big")
     refuse = [
         *damaged(raw),
@@ -277,9 +281,25 @@ def sample_objects() -> list[objects.SignedShape]:
         objects.Hotlist(3, NOW_S, bytes.fromhex("3a30000000000000")),
         objects.Parameters(1, 1_209_600, 86_400, 1_209_600, 900, 604_800, 2_592_000, 10),
         objects.Acknowledgement(TERMINAL, 812, h("head"), NOW_S),
+        sample_bundle(),
         objects.LedgerHead(9, h("ledger"), NOW_S),
         objects.IssuanceHead(12, h("issuance"), NOW_S),
     ]  # fmt: skip
+
+
+def sample_bundle() -> bundle.Bundle:
+    """A small full bundle; what it carries are objects of these vectors."""
+    card = bundle.CardEntry(
+        CARD, card_certificate().digest, 3, 1, 0, (entitlement(),), (), (),
+        (bundle.Note(0x0103, bundle.Why.FUNDS_NOT_RELEASED, "Dana belum cair.", "Not released."),),
+    )  # fmt: skip
+    hotlist = sign_object(objects.Hotlist(3, NOW_S, bytes.fromhex("3a30000000000000")))
+    return bundle.Bundle(
+        "62.10", TERMINAL, 1, 4, 0, NOW_S, (), (), hotlist,
+        sign_object(objects.Parameters(1, 1, 1, 1, 1, 1, 2, 10)), (),
+        (bundle.Ceiling(0x1A02, 500_000),), (card,), (terminal_certificate().raw,), (link().raw,),
+        (), (),
+    )  # fmt: skip
 
 
 def sign_object(shape: objects.SignedShape, env: Environment = ENV, kind: str = "") -> bytes:
@@ -306,7 +326,9 @@ def signed_object(shape: objects.SignedShape) -> dict[str, Any]:
 
 
 def upload() -> dict[str, Any]:
-    first = log.Record.make(1, h("enrolment"), NOW_S, log.Boot("betang 0.1.0"))
+    enrolment = next(o for o in sample_objects() if isinstance(o, objects.Enrolment))
+    name = cose.Sign1.parse(sign_object(enrolment)).hash
+    first = log.Record.make(1, name, NOW_S, log.Boot("betang 0.1.0"))
     second = log.Record.make(2, first.hash, NOW_S, log.Shift(True, 11))
     third = log.Record.make(3, second.hash, NOW_S + 5,
                             log.Rejected(log.Reason.FOREIGN_CARD, None, "6A82"))  # fmt: skip
@@ -351,7 +373,7 @@ def ledger_chain() -> dict[str, Any]:
 
 
 def bundle_file() -> dict[str, Any]:
-    inner = sign_object(objects.Hotlist(3, NOW_S, b""))
+    inner = sign_object(sample_bundle())
     outer = bundle.pack(inner)
     refuse = [("cut", outer[:-1]), ("a byte behind it", outer + b"\x00"), ("no stream", inner)]
     return entry([("stream", outer, {"inflated": inner.hex()})], refuse, b"")
