@@ -239,7 +239,9 @@ def _check_clones(w: World) -> None:
         for r in {r.hash: r for c in bodies for r in c.truth.values()}.values():
             sign = 1 if r.kind == ReceiptKind.DEBIT else -1
             taken[r.terminal_id, r.wallet] += sign * r.amount
-        loaded = {x.code: x.counters.loaded for c in bodies for x in c.store.wallets(c.store.card)}
+        loaded = Counter[int]()
+        for x in [x for c in bodies for x in c.store.wallets(c.store.card)]:
+            loaded[x.code] = max(loaded[x.code], x.counters.loaded)
         for (terminal, wallet), amount in taken.items():
             require(amount <= loaded[wallet], f"a clone took {amount} at {terminal!r}")
 
