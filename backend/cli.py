@@ -22,7 +22,6 @@ from backend import messages
 from backend.clock import system_clock
 from backend.config import (
     Config,
-    PersonConfig,
     Settings,
     initialise,
     load_config,
@@ -219,18 +218,12 @@ def _serve(office: Office, a: argparse.Namespace) -> Any:
 # --- init, which has no office yet ------------------------------------------------------------
 
 
-def _person(text: str) -> PersonConfig:
-    """``NUMBER:STORE:NAME:PASSPHRASE_FILE``."""
-    parts = text.split(":")
-    if len(parts) != 4 or not parts[0].isdecimal():
-        raise argparse.ArgumentTypeError("NUMBER:STORE:NAME:PASSPHRASE_FILE expected")
-    return PersonConfig(number=int(parts[0]), store=Path(parts[1]).resolve(), name=parts[2],
-                        passphrase_file=Path(parts[3]).resolve())  # fmt: skip
-
-
 def _init(a: argparse.Namespace) -> Any:
     config = Config(epoch=a.epoch, key_service=str(a.key_service.resolve()), port=a.port,
-                    asker=a.asker, approver=a.approver)  # fmt: skip
+                    approvals=str(a.approvals.resolve()) if a.approvals else "",
+                    approval_wait_s=a.approval_wait_s)  # fmt: skip
+    if a.approvals:
+        a.approvals.mkdir(parents=True, exist_ok=True)
     ack = SealedStore(a.ack_store).load(a.ack_name, read_passphrase(a.ack_passphrase_file))
     initialise(a.data, a.trust.read_bytes(), ack, config, Settings().passphrase())
     return {"data": str(a.data)}
@@ -253,8 +246,8 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--ack-name", required=True)
     init.add_argument("--epoch", type=int, default=1)
     init.add_argument("--port", type=int, default=8620)
-    init.add_argument("--asker", type=_person, help="NUMBER:STORE:NAME:PASSPHRASE_FILE")
-    init.add_argument("--approver", type=_person)
+    init.add_argument("--approvals", type=Path, help="folder in which two people are asked")
+    init.add_argument("--approval-wait-s", type=int, default=60)
     add("setup", _setup, "links, parameters, first hotlist").add_argument(
         "--link", type=Path, action="append", default=[]
     )
@@ -366,7 +359,7 @@ def main(argv: list[str] | None = None) -> int:
                     structlog.processors.TimeStamper(fmt="iso"),
                     structlog.processors.JSONRenderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when it is used
     )  # fmt: skip
     a = _parser().parse_args(argv)
     try:

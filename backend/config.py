@@ -8,6 +8,7 @@ come from the environment or from files that only their owner reads, never from 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +17,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.clock import Clock
 from backend.db import Database, connect, sqlite_url
-from backend.errors import AuthorityError, ConfigError
+from backend.errors import ConfigError
 from backend.office import Office
-from backend.signing import Authority, KeyVerbs, NoAuthority, Person, TwoPeople
+from backend.signing import Authority, KeyVerbs, NoAuthority, TwoPeople
 from keys.errors import KeysError
+from keys.exchange import Exchange
 from keys.signer import Ed25519Signer, Signer
 from keys.store import SealedStore, write_private
 from keys.trust import TrustStore
@@ -30,16 +32,7 @@ from wire.objects import KeyRole
 CONFIG, TRUST, KEYS = "config.json", "trust.cbor", "keys"
 ACK, PEPPER = "ack", "pepper"
 PEPPER_BYTES = 32
-
-
-class PersonConfig(BaseModel):
-    """Where the approval key of one person lies; the passphrase's file is the person's own."""
-
-    model_config = ConfigDict(extra="forbid")
-    number: Annotated[int, Field(gt=0)]
-    store: Path
-    name: str
-    passphrase_file: Path
+POLL_S = 0.02
 
 
 class Config(BaseModel):
@@ -49,8 +42,10 @@ class Config(BaseModel):
     epoch: Annotated[int, Field(gt=0)] = 1
     key_service: str = ""
     """Socket of the key service (path), empty when this backend only ingests and reads."""
-    asker: PersonConfig | None = None
-    approver: PersonConfig | None = None
+    approvals: str = ""
+    """Folder in which two people are asked (path); empty when nothing here needs them."""
+    approval_wait_s: Annotated[int, Field(gt=0, le=86_400)] = 60
+    """How long a job waits for both before it gives up; it can be run again."""
     listen: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8620
 
@@ -114,36 +109,6 @@ def database(folder: Path, settings: Settings) -> Database:
     return Database(connect(settings.database_url or sqlite_url(folder)))
 
 
-def _person(config: PersonConfig) -> Person:
-    secret = SealedStore(config.store).load(config.name, read_passphrase(config.passphrase_file))
-    return Person(config.number, Ed25519Signer.from_private_bytes(secret))
-
-
-class _Unlocked:
-    """Two people whose keys are unsealed when they are needed, not before."""
-
-    def __init__(self, trust: TrustStore, config: Config, clock: Clock) -> None:
-        self._trust, self._config, self._clock = trust, config, clock
-        self._people: TwoPeople | None = None
-
-    def allow(self, action: str, payloads: object) -> tuple[bytes, bytes]:
-        """See :class:`backend.signing.Authority`."""
-        if self._people is None:
-            asker, approver = self._config.asker, self._config.approver
-            if asker is None or approver is None:
-                raise AuthorityError("config.json names no asker and approver")
-            try:
-                self._people = TwoPeople(
-                    self._trust.env, _person(asker), _person(approver), self._clock
-                )
-            except KeysError as e:
-                raise AuthorityError(str(e)) from e
-        return self._people.allow(action, payloads)  # type: ignore[arg-type]
-
-    def close(self, action: str, payloads: object) -> None:
-        """See :class:`backend.signing.Authority`."""
-
-
 def open_office(
     folder: Path, settings: Settings, keys: KeyVerbs, clock: Clock, *, demo: bool
 ) -> Office:
@@ -160,6 +125,8 @@ def open_office(
     db = database(folder, settings)
     db.found(trust.env, config.epoch)
     authority: Authority = NoAuthority()
-    if config.asker and config.approver:
-        authority = _Unlocked(trust, config, clock)
+    if config.approvals:
+        authority = TwoPeople(trust.env, Exchange(Path(config.approvals)), clock,
+                              lambda: time.sleep(POLL_S),
+                              int(config.approval_wait_s / POLL_S))  # fmt: skip
     return Office(db, trust, keys, authority, ack, clock, pepper)

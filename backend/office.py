@@ -291,9 +291,9 @@ class Office:
                 session, self.trust.env, card_id, action, officer=officer,
                 key_version=self.trust.newest(KeyRole.ISSUER).version, now_s=self.clock(),
             )  # fmt: skip
-        return self._with_two(
-            "scripts", [body], lambda r, a: self.keys.sign_scripts([body], r, a)
-        )[0]
+        return self._with_two("scripts", [body], lambda r, a: self.keys.sign_scripts([body], r, a))[
+            0
+        ]
 
     # --- stations ------------------------------------------------------------
 

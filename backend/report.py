@@ -30,6 +30,7 @@ from backend.models import (
     Reject,
     Station,
     Tally,
+    Upload,
     WalletState,
 )
 from wire.log import Record, RecordType, StockMove
@@ -86,6 +87,7 @@ def reconcile(session: Session) -> dict[str, Any]:
         ],
         "ledger": ledger_lines(session, lines),
         "counts": counts(session),
+        "uploads": uploads(session),
         "funds_minor": sum(line["released_minor"] for line in lines),
         "settled_minor": sum(p["settled_minor"] for p in providers),
         "difference_minor": sum(line["difference_minor"] for line in lines)
@@ -335,6 +337,13 @@ def held(session: Session) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def uploads(session: Session) -> dict[str, int]:
+    """How many uploads brought something new, and how many nothing (they changed nothing)."""
+    tally = session.get(Tally, DUPLICATES)
+    accepted = session.exec(select(func.count()).select_from(Upload)).one()
+    return {"accepted": int(accepted), "duplicates": tally.value if tally else 0}
+
+
 def counts(session: Session) -> dict[str, int]:
     """How many of what, counted from what happened."""
 
@@ -368,9 +377,6 @@ def counts(session: Session) -> dict[str, int]:
             .where(ReceiptRow.kind == int(ReceiptKind.DEBIT))
         ),
         "rejected_cards": kinds.get(int(RecordType.REJECTED), 0),
-        "duplicates": number(
-            select(func.coalesce(func.sum(Tally.value), 0)).where(Tally.name == DUPLICATES)
-        ),
         "disputes": kinds.get(int(RecordType.DISPUTE), 0),
         **_rejected(session),
     }  # fmt: skip

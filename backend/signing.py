@@ -1,24 +1,30 @@
 """Who signs for the backend: the key service, asked by one person and approved by another.
 
-The backend itself holds only the Ack key. :class:`KeyVerbs` is what it uses of
-:class:`keys.service.KeyService` or its client; no transaction may be open while it is called,
-because the service appends to our issuance log before it answers.
+The backend itself holds only the Ack key, and neither person's. :class:`KeyVerbs` is what it
+uses of :class:`keys.service.KeyService` or its client; no transaction may be open while it is
+called, because the service appends to our issuance log before it answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from backend.clock import Clock
-from backend.errors import AuthorityError
-from keys.approvals import make_approval, make_request
+from backend.errors import AuthorityError, RefusedError
 from keys.enrol import OfficerRequest, StationRequest
+from keys.errors import KeysError
+from keys.exchange import Exchange, Part, Pending
 from keys.service import EntitlementWish
-from keys.signer import Signer
+from wire.cose import Sign1
 from wire.env import Environment
-from wire.objects import SignedShape
+from wire.errors import WireError
+from wire.objects import Request, SignedShape
+
+log = structlog.get_logger("backend")
 
 
 class KeyVerbs(Protocol):
@@ -81,34 +87,52 @@ class NoAuthority:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """An enrolled person: number and approval key."""
-
-    number: int
-    signer: Signer = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class TwoPeople:
-    """Two unlocked approval keys; one asks, the other approves."""
+    """Two people in processes of their own, each with one key; here is neither.
+
+    An action is put into ``exchange`` and waited for, at most ``polls`` times ``pause``. What
+    was signed for it stays there until the signer has answered: the same job run again takes it.
+    """
 
     env: Environment
-    asker: Person
-    approver: Person
+    exchange: Exchange
     clock: Clock
+    pause: Callable[[], None]
+    polls: int
 
     def allow(self, action: str, payloads: Sequence[bytes]) -> tuple[bytes, bytes]:
-        """See :class:`Authority`."""
-        now_s = self.clock()
-        request = make_request(
-            self.asker.signer, self.env, person=self.asker.number, action=action,
-            payloads=payloads, now_s=now_s,
-        )  # fmt: skip
-        approval = make_approval(
-            self.approver.signer, self.env, person=self.approver.number, request=request,
-            now_s=now_s,
-        )  # fmt: skip
-        return request, approval
+        """See :class:`Authority`; :class:`RefusedError` when one of them refuses."""
+        pending = Pending(self.env, action, tuple(payloads))
+        try:
+            return self._wait(pending)
+        except (KeysError, WireError, OSError) as e:
+            raise AuthorityError(f"{action}: {e}") from e
+
+    def _wait(self, pending: Pending) -> tuple[bytes, bytes]:
+        name = self.exchange.offer(pending)
+        log.info("two people are asked", action=pending.action, pending=name,
+                 payloads=len(pending.payloads))  # fmt: skip
+        for _ in range(self.polls):
+            refusal = self.exchange.read(name, Part.REFUSAL)
+            if refusal is not None:
+                self.exchange.clear(name)
+                raise RefusedError(f"{pending.action}: {refusal.decode(errors='replace')}")
+            request = self.exchange.read(name, Part.REQUEST)
+            approval = self.exchange.read(name, Part.APPROVAL)
+            if request is not None and self._has_expired(request):
+                self.exchange.clear(name)
+                self.exchange.offer(pending)
+            elif request is not None and approval is not None:
+                return request, approval
+            self.pause()
+        who = "the asker" if request is None else "the approver"
+        raise AuthorityError(
+            f"{pending.action}: {name} waits for {who}; run this again when it is signed"
+        )
+
+    def _has_expired(self, request: bytes) -> bool:
+        return Request.parse(Sign1.parse(request).payload).expires_s < self.clock()
 
     def close(self, action: str, payloads: Sequence[bytes]) -> None:
         """See :class:`Authority`."""
+        self.exchange.clear(Pending(self.env, action, tuple(payloads)).name)

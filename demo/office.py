@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,13 @@ import httpx
 
 from demo.programs import Programs
 
-PEOPLE = {"1": "penanya", "2": "penyetuju"}
+PEOPLE = {"1": "ask", "2": "agree"}
+"""Number of each of the two people, and what they do for every action."""
+ACTIONS = (
+    "certify-officer", "decision", "decree", "delivery", "enrolment", "entitlements", "funds",
+    "hotlist", "order", "parameters", "programme", "scripts", "terminal-lost", "verification",
+)  # fmt: skip
+"""What they sign for; anything else they refuse."""
 
 
 def free_port() -> int:
@@ -34,6 +41,10 @@ class Office:
     programs: Programs
     root: Path
     port: int
+    passphrases: dict[str, str] = field(
+        default_factory=lambda: {n: secrets.token_hex(8) for n in PEOPLE}, repr=False
+    )
+    """What each of the two people alone knows."""
     _turn: Lock = field(default_factory=Lock, repr=False)
 
     @property
@@ -63,6 +74,18 @@ class Office:
         with self._turn:
             return json.loads(self.programs.run(argv).stdout)
 
+    def person(
+        self, number: str, command: str, *arguments: str
+    ) -> tuple[list[str], dict[str, str]]:
+        """Command line and environment of one person's program: a folder and a secret of theirs."""
+        argv = self.programs.argv("keys.approve", command, "--demo", "--data",
+                                  str(self._person(number)), *arguments)  # fmt: skip
+        nothing = dict.fromkeys(("BETANG_BACKEND_PASSPHRASE", "BETANG_OFFICER_PASSPHRASE"), "")
+        return argv, nothing | {"BETANG_PASSPHRASE": self.passphrases[number]}
+
+    def _person(self, number: str) -> Path:
+        return self.root / f"person-{number}"
+
     def _passphrase_file(self) -> Path:
         path = self.root / "passphrase"
         path.touch(mode=0o600)
@@ -71,12 +94,14 @@ class Office:
 
     def hold_ceremony(self, world: str, delivery: Path) -> None:
         """Make the keys of this world, its root in shares, and receive the maker's chips."""
-        folder, people = str(self.root / "keys"), str(self.root / "people")
+        folder, people = str(self.root / "keys"), str(self.root / "ack")
         self.keys("init", "--env", world, "--data", folder)
         ack = self.keys("new-key", "--dir", people, "--name", "ack").strip()
         approvers: list[str] = []
-        for number, name in PEOPLE.items():
-            key = self.keys("new-key", "--dir", people, "--name", name).strip()
+        actions = [word for action in ACTIONS for word in ("--action", action)]
+        for number in PEOPLE:
+            argv, env = self.person(number, "new", "--person", number, *actions)
+            key = self.programs.run(argv, env=env).stdout.strip()
             approvers += ["--approver", f"{number}={key}"]
         self.keys("ceremony", "--data", folder, "--ack", ack, *approvers,
                   "--shares", str(self.root / "shares"))  # fmt: skip
@@ -85,14 +110,18 @@ class Office:
                   "--links", str(self.root / "links.cbor"))  # fmt: skip
 
     def open(self) -> None:
-        """Start backend and key service; the links, parameters and first hotlist."""
-        store, secret = str(self.root / "people"), str(self._passphrase_file())
+        """Start two people, backend and key service; the links, parameters and first hotlist."""
+        store, secret = str(self.root / "ack"), str(self._passphrase_file())
+        approvals = run_folder(self.root / "approvals")
         self.backend(
             "init", "--trust", str(self.trust), "--ack-store", store, "--ack-name", "ack",
             "--ack-passphrase-file", secret, "--key-service", str(self.key_socket),
-            "--asker", f"1:{store}:{PEOPLE['1']}:{secret}",
-            "--approver", f"2:{store}:{PEOPLE['2']}:{secret}",
+            "--approvals", str(approvals),
         )  # fmt: skip
+        for number, role in PEOPLE.items():
+            argv, env = self.person(number, "serve", "--trust", str(self.trust), "--exchange",
+                                    str(approvals), "--as", role, "--unattended")  # fmt: skip
+            self.programs.serve(argv, (self._person(number) / "serving").exists, env=env)
         argv = self.programs.argv("backend.cli", "--data", str(self.root / "backend"), "--demo",
                                   "serve", "--port", str(self.port))  # fmt: skip
         self.programs.serve(argv, self._answers)

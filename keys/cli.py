@@ -59,7 +59,7 @@ def _init(a: argparse.Namespace) -> None:
         env = Environment(env | 0x80)
     place = TokenPlace(a.pkcs11, a.token) if a.pkcs11 else None
     folder = KeyFolder.create(
-        a.data, env, _secrets(new=True), random=os.urandom, place=place, log_n=_cost(a)
+        a.data, env, read_secrets(new=True), random=os.urandom, place=place, log_n=_cost(a)
     )
     for name, entry in sorted(folder.config["keys"].items()):
         print(f"{name:16} {entry['where']:7} {entry['public']}")
@@ -69,7 +69,7 @@ def _init(a: argparse.Namespace) -> None:
 def _new_key(a: argparse.Namespace) -> None:
     kind = P256Signer if a.kind == "p256" else Ed25519Signer
     signer = kind.generate(os.urandom)
-    secrets = _secrets(new=True)
+    secrets = read_secrets(new=True)
     store = SealedStore(a.dir, log_n=_cost(a))
     store.save(a.name, signer.private_bytes(), secrets.passphrase)
     print(signer.public_key.hex())
@@ -115,7 +115,7 @@ def _issue(a: argparse.Namespace) -> None:
 def _rotate(a: argparse.Namespace) -> None:
     folder, root, _ = _sitting(a)
     version = folder.rotate(
-        root, KeyRole[a.role], _secrets(), random=os.urandom, now_s=int(time.time())
+        root, KeyRole[a.role], read_secrets(), random=os.urandom, now_s=int(time.time())
     )
     print(f"{a.role} {version}")
 
@@ -160,7 +160,7 @@ def _export_trust(a: argparse.Namespace) -> None:
 
 
 def _stock(a: argparse.Namespace) -> None:
-    count = _folder(a).receive(json.loads(a.file.read_text()), _secrets())
+    count = _folder(a).receive(json.loads(a.file.read_text()), read_secrets())
     print(f"{count} cip diterima; hancurkan berkas asal. / {count} chips; destroy the source file.")
 
 
@@ -168,7 +168,7 @@ def _serve(a: argparse.Namespace) -> None:
     folder = _folder(a)
     client = httpx.Client(base_url=a.backend, timeout=BACKEND_TIMEOUT_S)
     service = folder.service(
-        _secrets(), HttpIssuance(client), clock=lambda: int(time.time()), random=os.urandom
+        read_secrets(), HttpIssuance(client), clock=lambda: int(time.time()), random=os.urandom
     )
     from keys.httpserver import serve  # noqa: PLC0415 - no other command needs a server
 
@@ -192,7 +192,8 @@ def _sitting(a: argparse.Namespace) -> tuple[KeyFolder, Root, TrustStore]:
     return folder, folder.root(shares), folder.trust()
 
 
-def _secrets(*, new: bool = False) -> Secrets:
+def read_secrets(*, new: bool = False) -> Secrets:
+    """Passphrase and PIN, from the environment or typed; a new passphrase twice."""
     passphrase = os.environ.get("BETANG_PASSPHRASE")
     if passphrase is None:
         passphrase = getpass.getpass("Frasa sandi / passphrase: ")

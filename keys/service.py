@@ -133,7 +133,7 @@ class KeyService(CardVerbs):
             if last is not None and shape.version <= last[0]:
                 raise SequenceError(f"{shape.KIND}: version {shape.version} is not newer")
             if isinstance(shape, Hotlist):
-                _bitmap(shape.serials)
+                bitmap(shape.serials)
         if isinstance(shape, Bundle):
             for kind, raw in ((Hotlist.KIND, shape.hotlist), (Parameters.KIND, shape.parameters)):
                 last = self._state.newest(kind)
@@ -145,9 +145,9 @@ class KeyService(CardVerbs):
             return isinstance(shape, Parameters)
         last, rules = self._state.newest(Hotlist.KIND), self._state.newest(Parameters.KIND)
         # Both are this service's own work: their keys may since have ended or been revoked.
-        before = _bitmap(Hotlist.parse(_payload(last[1])).serials) if last else BitMap()
+        before = bitmap(Hotlist.parse(_payload(last[1])).serials) if last else BitMap()
         share = Parameters.parse(_payload(rules[1])).hotlist_step_permille if rules else 0
-        step = len(before ^ _bitmap(shape.serials))
+        step = len(before ^ bitmap(shape.serials))
         return step * 1000 > share * self._state.card_count()
 
     # --- issuer ---------------------------------------------------------------------------
@@ -303,7 +303,8 @@ def _registry_item(shape: SignedShape, signed: Sign1) -> IssuanceItem:
     return object_item(signed)
 
 
-def _bitmap(raw: bytes) -> BitMap:
+def bitmap(raw: bytes) -> BitMap:
+    """The card serials of a hotlist; :class:`wire.errors.FormatError` for anything else."""
     try:
         return BitMap.deserialize(raw)
     except (ValueError, RuntimeError) as e:

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from backend.db import Database, connect
 from backend.office import Office
-from backend.signing import Person, TwoPeople
 from demo import dataset
 from keys import ca
 from keys.enrol import Provision, StationRequest
@@ -28,6 +27,7 @@ from keys.servicecore import Keys
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
 from keys.state import Chip, State
 from keys.trust import TrustStore
+from tests.support.people import Person, TwoKeys
 from wire import log
 from wire.bundle import Bundle, unpack
 from wire.chain import IssuanceKind
@@ -185,7 +185,7 @@ def make(folder: Path, url: str | None = None, seed: int = 1) -> BackendWorld:
     service = KeyService(trust, keys, state, later, clock=clock, random=rng.randbytes)
     database = Database(connect(url or f"sqlite:///{folder / 'backend.sqlite'}"))
     database.found(ENV)
-    people = TwoPeople(ENV, Person(1, world.people[1]), Person(2, world.people[2]), clock)
+    people = TwoKeys(ENV, Person(1, world.people[1]), Person(2, world.people[2]), clock)
     ack = world.signers[KeyRole.ACK, 1]
     later.office = Office(database, TrustStore(world.trust, allow_demo=True), service, people,
                           ack, clock, b"p" * 32)  # fmt: skip

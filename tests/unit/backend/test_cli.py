@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +23,8 @@ from backend import cli
 from backend.api import make_app
 from backend.clock import system_clock
 from backend.config import Settings, open_office
+from backend.errors import RefusedError
+from keys.describe import ACTIONS
 from keys.enrol import Provision, StationRequest
 from keys.hierarchy import SERVICE_ROLES, World, make_world
 from keys.http import KeyClient
@@ -34,7 +39,7 @@ from keys.trust import TrustStore
 from tests.support.backend_world import ENV, _files
 from wire.cose import Sign1
 from wire.log import Boot, Record, Upload
-from wire.objects import KeyRole, StationKind, UploadHead
+from wire.objects import Decision, DecisionKind, KeyRole, StationKind, UploadHead
 
 SECRET = "rahasia-demo"
 
@@ -62,10 +67,16 @@ def people(tmp_path: Path) -> World:
     (tmp_path / "trust.cbor").write_bytes(bytes(world.trust))
     (tmp_path / "pass").write_text(SECRET + "\n")
     store = SealedStore(tmp_path / "sealed", log_n=10)
-    named = {"ack-1": world.signers[KeyRole.ACK, 1], "p1": world.people[1], "p2": world.people[2]}
-    for name, signer in named.items():
+    ack = world.signers[KeyRole.ACK, 1]
+    assert isinstance(ack, Ed25519Signer)
+    store.save("ack-1", ack.private_bytes(), SECRET)
+    for number in (1, 2):
+        signer, folder = world.people[number], tmp_path / f"person-{number}"
         assert isinstance(signer, Ed25519Signer)
-        store.save(name, signer.private_bytes(), SECRET)
+        sealed = SealedStore(folder / "sealed", log_n=10)
+        sealed.save("approval", signer.private_bytes(), f"{SECRET}-{number}")
+        config = {"person": number, "actions": sorted(ACTIONS - {"decision"})}
+        (folder / "config.json").write_text(json.dumps(config))
     for n, link in enumerate(world.links):
         (tmp_path / f"link{n}").write_bytes(bytes(link))
     return world
@@ -81,9 +92,24 @@ def init(folder: Path) -> int:
     return run(
         folder, "init", "--trust", str(folder / "trust.cbor"), "--ack-store", str(sealed),
         "--ack-name", "ack-1", "--ack-passphrase-file", str(secret), "--key-service",
-        str(folder / "k"), "--asker", f"1:{sealed}:p1:{secret}", "--approver",
-        f"2:{sealed}:p2:{secret}",
+        str(folder / "k"), "--approvals", str(folder / "approvals"),
     )  # fmt: skip
+
+
+@contextmanager
+def person(folder: Path, number: int, role: str) -> Iterator[Path]:
+    """One person's program, as a process of its own with a passphrase of its own."""
+    data = folder / f"person-{number}"
+    argv = [sys.executable, "-m", "keys.approve", "serve", "--demo", "--data", str(data),
+            "--trust", str(folder / "trust.cbor"), "--exchange", str(folder / "approvals"),
+            "--as", role, "--unattended"]  # fmt: skip
+    env = {**os.environ, "BETANG_PASSPHRASE": f"{SECRET}-{number}"}
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL)
+    try:
+        yield data
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @pytest.fixture
@@ -103,7 +129,12 @@ def served(
                          clock=system_clock, random=rng.randbytes)  # fmt: skip
     asks = KeyClient(tmp_path / "k")
     office = open_office(tmp_path / "b", Settings(), asks, system_clock, demo=True)
-    with serving(keys_app(service), tmp_path / "k"), serving(make_app(office), tmp_path / "a"):
+    with (
+        serving(keys_app(service), tmp_path / "k"),
+        serving(make_app(office), tmp_path / "a"),
+        person(tmp_path, 1, "ask"),
+        person(tmp_path, 2, "agree"),
+    ):
         yield lambda *arguments: run(tmp_path, *arguments)
     asks.close()
     client.close()
@@ -153,6 +184,28 @@ def test_from_init_to_export(
     assert "SELISIH: Rp0" in capsys.readouterr().out
     assert served("export", "--out", str(tmp_path / "export")) == 0
     assert (tmp_path / "export/objects/decree.cbor").stat().st_size
+    for number in (1, 2):
+        journal = (tmp_path / f"person-{number}" / "signed.jsonl").read_text().splitlines()
+        signed = [json.loads(line) for line in journal]
+        assert {"parameters", "decree", "funds", "enrolment"} <= {x["action"] for x in signed}
+        decree = next(x for x in signed if x["action"] == "decree")
+        assert any("baris / rows" in line for line in decree["summary"])
+    assert list((tmp_path / "approvals").iterdir()) == []
+    # The backend's folder opens with its own passphrase, and holds nobody's key.
+    assert sorted(p.stem for p in (tmp_path / "b/keys").iterdir()) == ["ack", "pepper"]
+
+
+def test_what_a_person_does_not_sign_for_is_refused_and_forgotten(
+    served: Callable[..., int], tmp_path: Path
+) -> None:
+    keys = KeyClient(tmp_path / "k")
+    office = open_office(tmp_path / "b", Settings(), keys, system_clock, demo=True)
+    payload = bytes(Decision("K-1", DecisionKind.PAY, bytes(8), 1, 1, 1, 1, None, "x", 1))
+    with pytest.raises(RefusedError, match="does not sign for decision"):
+        office.authority.allow("decision", [payload])
+    assert list((tmp_path / "approvals").iterdir()) == []
+    keys.close()
+    office.db.engine.dispose()
 
 
 def test_errors_are_one_line_in_the_users_language(

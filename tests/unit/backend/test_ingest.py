@@ -72,7 +72,7 @@ def test_the_same_upload_again_changes_nothing(
     again = ready.office.take_upload(raw)
     assert (again.ack, again.outcome) == (first, ingest.Outcome.EXISTS)
     assert state(ready) == before
-    assert ready.office.report()["counts"]["duplicates"] == 1
+    assert ready.office.report()["uploads"] == {"accepted": 1, "duplicates": 1}
 
 
 def test_uploads_that_overlap_settle_once(
@@ -85,7 +85,7 @@ def test_uploads_that_overlap_settle_once(
     old = state(ready)
     assert ready.office.take_upload(terminal.upload(2, 3)).outcome == ingest.Outcome.EXISTS
     assert terminal.send(first=2, last=3).last == len(terminal.records)
-    assert ready.office.report()["counts"]["duplicates"] == 2
+    assert ready.office.report()["uploads"]["duplicates"] == 2
     assert state(ready) == old
     assert payables(ready) == 3000
     assert findings(ready) == []
