@@ -30,7 +30,7 @@ from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
 from terminal import cli
 from terminal.carry import apply_acknowledgement, install_bundle
 from terminal.errors import AcknowledgementRefusedError, BundleRefusedError, JournalFullError
-from terminal.outcomes import CardRefused, TerminalRefused
+from terminal.outcomes import TerminalRefused
 from terminal.projection import TABLES
 from tests.support import backend_world, errors_doc
 from tests.support.terminal_world import CASH, DAY_S, FOOD, PIN, Issuer, Terminal, at_work, entry
@@ -311,9 +311,8 @@ def test_acknowledgements_at_the_terminal():
     bad = [*spoil(good)]
     bad.append(("forged key", bytes(sign_object(key, ack, issuer.env))))
     bad.append(("foreign", bytes(sign_object(issuer.world.signer(KeyRole.ACK), ack, SPECIMEN))))
-    for name, last, digest in ((b"TERM0009", head.sequence, head.hash),
-                               (terminal.station, head.sequence, bytes(32))):  # fmt: skip
-        wrong = Acknowledgement(name, last, digest, terminal.clock.now_s)
+    for name, digest in ((b"TERM0009", head.hash), (terminal.station, bytes(32))):
+        wrong = Acknowledgement(name, head.sequence, digest, terminal.clock.now_s)
         bad.append((f"{name!r}", issuer.object(wrong)))
     before = stored(terminal)
     for why, raw in bad:
@@ -441,17 +440,6 @@ def test_a_full_disk_and_a_wrong_clock_at_the_counter():
         assert terminal.engine.now_s() >= terminal.journal.head().time_s
 
 
-def test_a_forged_entitlement_in_a_card_is_no_reason_to_write():
-    issuer = Issuer()
-    terminal, card = at_work(issuer)
-    specimen = Issuer(SPECIMEN, seed=9).card()
-    before = specimen.nvm.digest()
-    begun = terminal.engine.begin(specimen.link())
-    assert isinstance(begun, CardRefused)
-    assert specimen.nvm.digest() == before
-    assert card.nvm.digest()
-
-
 # --- issuing desk ------------------------------------------------------------
 
 
@@ -473,8 +461,7 @@ def test_orders_at_the_desk():
         with pytest.raises(OrderRefusedError):
             w.desk.book.add(raw)
         assert dump(w.db, w.folder) == before, why
-    assert w.desk.book.add(good) is False
-    assert dump(w.db, w.folder) == before
+    assert (w.desk.book.add(good), dump(w.db, w.folder)) == (False, before)
 
 
 @pytest.mark.parametrize("why", ["forged", "foreign", "another card's", "truncated"])
@@ -494,13 +481,9 @@ def test_entitlements_at_the_desk(why):
 
     w.source.entitlements = bad
     assert not isinstance(w.make(card, number), Issued)
-    before = dump(w.db, w.folder)
-    again = w.make(card, number)
-    assert not isinstance(again, Issued)
-    assert again.key
+    assert w.make(card, number).key in {"Faulty", "Waiting"}
     w.source.entitlements = honest
     assert isinstance(w.make(card, number), Issued)
-    assert before
 
 
 def test_the_desks_commands_say_one_thing_and_change_nothing(desk):

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from backend import messages as backend
 from backend.audit import messages as audit
@@ -15,7 +16,7 @@ from keys import messages as keys
 from terminal import messages as terminal
 
 PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
-Texts = Mapping[object, tuple[str, str]]
+Texts = Mapping[Any, tuple[str, str]]
 
 HEAD = """# Error codes
 
