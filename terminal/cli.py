@@ -195,14 +195,10 @@ def _counter(opened: Opened) -> Counter:
         return Counter(opened.engine, opened.enrolment.place)
     from terminal.printer import print_on  # noqa: PLC0415 - a point without printer needs none
 
-    return Counter(
-        opened.engine, opened.enrolment.place, lambda lines: print_on(device, lines)
-    )
+    return Counter(opened.engine, opened.enrolment.place, lambda lines: print_on(device, lines))
 
 
-def _visit(
-    a: argparse.Namespace, role: Role, work: Callable[[Visit], list[Outcome]]
-) -> int:
+def _visit(a: argparse.Namespace, role: Role, work: Callable[[Visit], list[Outcome]]) -> int:
     opened = _open(a)
     officer = None if role == Role.TERMINAL else _officer(a, role)
 

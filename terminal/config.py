@@ -195,5 +195,3 @@ def _officer_name(role: Role, number: int) -> str:
     if role not in {Role.SUPERVISOR, Role.HANDOVER} or number < 1:
         raise ConfigError("an officer is supervisor or handover, with a number")
     return f"officer-{role.name.lower()}-{number}"
-
-

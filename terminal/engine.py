@@ -105,7 +105,7 @@ class Engine:
             notes = [log.Clock(max(0, self._clock()), self.proven_s(), suspect=True)]
             self._clock_noted = True
         made = self.journal.append(self.now_s(), *notes, *bodies, certificate=certificate)
-        return made[len(notes):]
+        return made[len(notes) :]
 
     def start(self) -> None:
         """After opening the journal: BOOT, and SYNC where a crash came between two stores."""

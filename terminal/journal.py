@@ -126,9 +126,7 @@ class Journal:
             self._db.execute(
                 "INSERT INTO station VALUES (1, ?, ?, ?)", (s.station_id, int(s.env), s.genesis)
             )
-            self._db.execute(
-                "INSERT INTO head VALUES (1, 0, ?, 0, 0, ?)", (s.genesis, s.genesis)
-            )
+            self._db.execute("INSERT INTO head VALUES (1, 0, ?, 0, 0, ?)", (s.genesis, s.genesis))
 
     def _check_station(self) -> None:
         with named_errors():
@@ -200,9 +198,7 @@ class Journal:
             self._db.execute(
                 "UPDATE head SET acknowledged = ?, acknowledged_hash = ?", (ack.last, ack.head)
             )
-            return self._db.execute(
-                "DELETE FROM record WHERE sequence <= ?", (ack.last,)
-            ).rowcount
+            return self._db.execute("DELETE FROM record WHERE sequence <= ?", (ack.last,)).rowcount
 
     # --- reading ---------------------------------------------------------------------------
 

@@ -214,17 +214,23 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     # PIN
     "PinAccepted": ("PIN benar.", "The PIN is right."),
-    "PinWrong": ("PIN atau kode salah. Sisa {tries_left} kali.",
-                 "Wrong PIN or code. {tries_left} tries left."),
+    "PinWrong": (
+        "PIN atau kode salah. Sisa {tries_left} kali.",
+        "Wrong PIN or code. {tries_left} tries left.",
+    ),
     "PinSpent": (
         "Kesempatan PIN habis. Kantor membuka blokirnya; saldo tetap aman.",
         "No PIN tries are left. The office unblocks it; the balance is safe.",
     ),
     "PinNeeded": ("Masukkan PIN lebih dahulu.", "Enter the PIN first."),
-    "PinMalformed": ("PIN enam angka, kode delapan angka. Tidak ada yang dikirim ke kartu.",
-                     "A PIN is six digits, a code eight. Nothing was sent to the card."),
-    "PinTooSimple": ("PIN terlalu mudah ditebak atau seperti tanggal. Pilih yang lain.",
-                     "The PIN is too easy to guess or reads as a date. Choose another."),
+    "PinMalformed": (
+        "PIN enam angka, kode delapan angka. Tidak ada yang dikirim ke kartu.",
+        "A PIN is six digits, a code eight. Nothing was sent to the card.",
+    ),
+    "PinTooSimple": (
+        "PIN terlalu mudah ditebak atau seperti tanggal. Pilih yang lain.",
+        "The PIN is too easy to guess or reads as a date. Choose another.",
+    ),
     "PinSet": ("PIN baru berlaku.", "The new PIN is in force."),
     "PinUnknown": (
         "Kartu terlepas saat PIN diatur. Ketuk lagi: kartu menunjukkan PIN mana yang berlaku.",
@@ -274,65 +280,115 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "VoidRefused": ("Tidak dapat dibatalkan: {detail}.", "Cannot be voided: {detail}."),
     "GoodsReturned": ("Barang kembali ke stok, dicatat.", "Goods back in stock, noted."),
-    "GoodsGivenBack": ("Barang kembali ke keluarga, dicatat.",
-                       "Goods back with the family, noted."),
+    "GoodsGivenBack": (
+        "Barang kembali ke keluarga, dicatat.",
+        "Goods back with the family, noted.",
+    ),
     # hand-over and objection
-    "Activated": ("Kartu diserahkan dan aktif. BAST {bast}.",
-                  "The card is handed over and active. BAST {bast}."),
+    "Activated": (
+        "Kartu diserahkan dan aktif. BAST {bast}.",
+        "The card is handed over and active. BAST {bast}.",
+    ),
     "ActivationRefused": (
         "Kartu tidak sedang menunggu penyerahan oleh petugas ini. Kartu tidak diubah.",
         "The card is not waiting for a hand-over by this officer. It was not changed.",
     ),
-    "Disputed": ("Keberatan atas bukti no. {sequence} dicatat dan akan diputuskan kantor.",
-                 "The objection to receipt {sequence} is noted; the office will decide."),
+    "Disputed": (
+        "Keberatan atas bukti no. {sequence} dicatat dan akan diputuskan kantor.",
+        "The objection to receipt {sequence} is noted; the office will decide.",
+    ),
     # warnings
-    "Warn.ring-filling": ("Memori bukti kartu terisi {number} dari 32. Unggah data segera.",
-                          "The card's memory of receipts holds {number} of 32. Upload soon."),
-    "Warn.data-stale": ("Data mesin sudah lama{when}. Segera pasang data terbaru.",
-                        "The terminal's data is old{when}. Install the newest data soon."),
-    "Warn.certificate-ending": ("Sertifikat mesin berakhir{when}. Pasang data terbaru.",
-                                "The terminal's certificate ends{when}. Install the newest data."),
-    "Warn.clock-suspect": ("Jam mesin tertinggal dari bukti terakhir. Perbaiki jam.",
-                           "The terminal's clock runs behind its records. Set the clock."),
-    "Warn.load-refused": ("Kartu belum mau menerima hak baru. Hak lama tetap berlaku.",
-                          "The card did not take a new entitlement. The old one holds."),
-    "Warn.undelivered": ("Transaksi {number} belum dicatat penyerahannya. Tanyakan dahulu.",
-                         "Transaction {number} has no hand-over noted. Ask first."),
-    "Warn.goods-suspended": ("Barang pembatalan {number} masih di meja. Catat ke mana kembalinya.",
-                             "Goods of void {number} are still on the counter. Note where to."),
+    "Warn.ring-filling": (
+        "Memori bukti kartu terisi {number} dari 32. Unggah data segera.",
+        "The card's memory of receipts holds {number} of 32. Upload soon.",
+    ),
+    "Warn.data-stale": (
+        "Data mesin sudah lama{when}. Segera pasang data terbaru.",
+        "The terminal's data is old{when}. Install the newest data soon.",
+    ),
+    "Warn.certificate-ending": (
+        "Sertifikat mesin berakhir{when}. Pasang data terbaru.",
+        "The terminal's certificate ends{when}. Install the newest data.",
+    ),
+    "Warn.clock-suspect": (
+        "Jam mesin tertinggal dari bukti terakhir. Perbaiki jam.",
+        "The terminal's clock runs behind its records. Set the clock.",
+    ),
+    "Warn.load-refused": (
+        "Kartu belum mau menerima hak baru. Hak lama tetap berlaku.",
+        "The card did not take a new entitlement. The old one holds.",
+    ),
+    "Warn.undelivered": (
+        "Transaksi {number} belum dicatat penyerahannya. Tanyakan dahulu.",
+        "Transaction {number} has no hand-over noted. Ask first.",
+    ),
+    "Warn.goods-suspended": (
+        "Barang pembatalan {number} masih di meja. Catat ke mana kembalinya.",
+        "Goods of void {number} are still on the counter. Note where to.",
+    ),
 }
 
 ERRORS: dict[Code, tuple[str, str]] = {
-    Code.TERMINAL: ("Terjadi kesalahan. Tidak ada yang diubah. Hubungi kantor.",
-                    "Something went wrong. Nothing was changed. Call the office."),
-    Code.JOURNAL: ("Catatan mesin tidak dapat dibaca atau ditulis. Isi lama tetap ada.",
-                   "The journal cannot be read or written. What was there still is."),
-    Code.JOURNAL_FULL: ("Penyimpanan penuh. Langkah ini tidak tercatat dan tidak berlaku.",
-                        "The disk is full. This step was not recorded and does not count."),
-    Code.JOURNAL_BUSY: ("Catatan sedang dipakai program lain. Tunggu, lalu ulangi.",
-                        "The journal is in use by another program. Wait, then try again."),
-    Code.JOURNAL_DAMAGED: ("Catatan rusak. Mesin berhenti. Jangan hapus apa pun; hubungi kantor.",
-                           "The journal is damaged. Stop. Delete nothing; call the office."),
-    Code.JOURNAL_OF_ANOTHER: ("Catatan ini milik mesin lain. Tidak ada yang diubah.",
-                              "The journal is another terminal's. Nothing was changed."),
-    Code.BUNDLE_NOT_NEWER: ("Data itu tidak lebih baru. Data terpasang tetap berlaku.",
-                            "That data is not newer. What is installed stays in force."),
-    Code.BUNDLE_REFUSED: ("Data itu tidak sah atau untuk mesin lain. Data lama tetap berlaku.",
-                          "That data is invalid or another terminal's. The old stays in force."),
-    Code.BUNDLE_BASE: ("Data sebagian itu tidak cocok. Mintalah data lengkap.",
-                       "That partial data does not fit. Ask for a full bundle."),
-    Code.ROSTER_EMPTY: ("Belum ada data terpasang. Pasang data dari kantor.",
-                        "No data is installed. Install data from the office."),
-    Code.ACK_REFUSED: ("Tanda terima itu bukan untuk catatan ini. Tidak ada yang dihapus.",
-                       "That acknowledgement is not for this journal. Nothing was pruned."),
-    Code.CONFIG: ("Folder mesin tidak dapat dipakai. Tidak ada yang diubah.",
-                  "The terminal's folder cannot be used. Nothing was changed."),
-    Code.NOT_PROVISIONED: ("Mesin belum dipasang. Kirim permintaan dan pasang jawabannya.",
-                           "Not provisioned yet. Send the request and install the answer."),
-    Code.TRANSFER: ("Data tidak terkirim. Semua catatan tetap tersimpan. Ulangi nanti.",
-                    "The transfer failed. Every record is kept. Try again later."),
-    Code.STEP: ("Langkah tidak sesuai keadaan. Tidak ada yang diubah.",
-                "The step does not fit. Nothing was changed."),
+    Code.TERMINAL: (
+        "Terjadi kesalahan. Tidak ada yang diubah. Hubungi kantor.",
+        "Something went wrong. Nothing was changed. Call the office.",
+    ),
+    Code.JOURNAL: (
+        "Catatan mesin tidak dapat dibaca atau ditulis. Isi lama tetap ada.",
+        "The journal cannot be read or written. What was there still is.",
+    ),
+    Code.JOURNAL_FULL: (
+        "Penyimpanan penuh. Langkah ini tidak tercatat dan tidak berlaku.",
+        "The disk is full. This step was not recorded and does not count.",
+    ),
+    Code.JOURNAL_BUSY: (
+        "Catatan sedang dipakai program lain. Tunggu, lalu ulangi.",
+        "The journal is in use by another program. Wait, then try again.",
+    ),
+    Code.JOURNAL_DAMAGED: (
+        "Catatan rusak. Mesin berhenti. Jangan hapus apa pun; hubungi kantor.",
+        "The journal is damaged. Stop. Delete nothing; call the office.",
+    ),
+    Code.JOURNAL_OF_ANOTHER: (
+        "Catatan ini milik mesin lain. Tidak ada yang diubah.",
+        "The journal is another terminal's. Nothing was changed.",
+    ),
+    Code.BUNDLE_NOT_NEWER: (
+        "Data itu tidak lebih baru. Data terpasang tetap berlaku.",
+        "That data is not newer. What is installed stays in force.",
+    ),
+    Code.BUNDLE_REFUSED: (
+        "Data itu tidak sah atau untuk mesin lain. Data lama tetap berlaku.",
+        "That data is invalid or another terminal's. The old stays in force.",
+    ),
+    Code.BUNDLE_BASE: (
+        "Data sebagian itu tidak cocok. Mintalah data lengkap.",
+        "That partial data does not fit. Ask for a full bundle.",
+    ),
+    Code.ROSTER_EMPTY: (
+        "Belum ada data terpasang. Pasang data dari kantor.",
+        "No data is installed. Install data from the office.",
+    ),
+    Code.ACK_REFUSED: (
+        "Tanda terima itu bukan untuk catatan ini. Tidak ada yang dihapus.",
+        "That acknowledgement is not for this journal. Nothing was pruned.",
+    ),
+    Code.CONFIG: (
+        "Folder mesin tidak dapat dipakai. Tidak ada yang diubah.",
+        "The terminal's folder cannot be used. Nothing was changed.",
+    ),
+    Code.NOT_PROVISIONED: (
+        "Mesin belum dipasang. Kirim permintaan dan pasang jawabannya.",
+        "Not provisioned yet. Send the request and install the answer.",
+    ),
+    Code.TRANSFER: (
+        "Data tidak terkirim. Semua catatan tetap tersimpan. Ulangi nanti.",
+        "The transfer failed. Every record is kept. Try again later.",
+    ),
+    Code.STEP: (
+        "Langkah tidak sesuai keadaan. Tidak ada yang diubah.",
+        "The step does not fit. Nothing was changed.",
+    ),
     Code.STOPPED: ("Mesin dihentikan.", "The terminal has stopped."),
 }
 
@@ -380,9 +436,7 @@ def text(outcome: Outcome, unit: Unit | None = None) -> tuple[str, str]:
 
 
 def _fill(template: str, outcome: Outcome, unit: Unit | None, language: int) -> str:
-    values: dict[str, Any] = {
-        f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)
-    }
+    values: dict[str, Any] = {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
     values |= {"when": "", "where": ""}
     if isinstance(outcome, Redeemed):
         unit = outcome.unit

@@ -47,9 +47,7 @@ def line_of(cls) -> str:
     hints = typing.get_type_hints(cls, include_extras=True)
     kind = getattr(cls, "KIND", None)
     signed = f" (`khbs.{kind}`, {cls.SIGNER.name.lower()})" if kind else ""
-    fields = " · ".join(
-        f"`{f.name}` {type_name(hints[f.name])}" for f in dataclasses.fields(cls)
-    )
+    fields = " · ".join(f"`{f.name}` {type_name(hints[f.name])}" for f in dataclasses.fields(cls))
     return f"- **{cls.__name__}**{signed}: {fields}"
 
 

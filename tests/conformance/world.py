@@ -255,9 +255,7 @@ class Bench:
         station = self.station(who) if isinstance(who, Role) else who
         select_purse(self.link, self.up.env)
         assert self.pso(station.certificate) == 0x9000
-        messaging = agree(
-            self.link, station.key, card_key or self.keys.channel_key, os.urandom
-        )
+        messaging = agree(self.link, station.key, card_key or self.keys.channel_key, os.urandom)
         return SimpleNamespace(_link=self.link, _messaging=messaging)
 
     @contextmanager

@@ -21,9 +21,7 @@ from wire.raw import MAX_LOADED
 from wire.receipt import Counters
 
 
-def entitlement(
-    loaded, lots, through, settled, reversed_, *, sequence=1
-):
+def entitlement(loaded, lots, through, settled, reversed_, *, sequence=1):
     body = Entitlement.encode_body(
         env=Environment.DEMO_LIVE, card_id=b"DEMO\0\0\0\1", certificate_hash=bytes(16), wallet=1,
         programme=1, sequence=sequence, loaded=loaded, lots=lots, forfeited_through=through,
@@ -47,8 +45,7 @@ def wallets(draw):
     made = entitlement(loaded, lots, draw(st.integers(0, loaded)), settled, reversed_)
     debited = draw(st.integers(0, 2 * loaded))
     shown = Counters(loaded, debited, draw(st.integers(0, loaded)), draw(st.integers(0, debited)))
-    newer = entitlement(loaded, lots, draw(st.integers(0, loaded)), settled, reversed_,
-                        sequence=2)
+    newer = entitlement(loaded, lots, draw(st.integers(0, loaded)), settled, reversed_, sequence=2)
     return Credit(shown, made, draw(st.sampled_from([made, newer])),
                   draw(st.integers(0, loaded)))  # fmt: skip
 
@@ -59,9 +56,12 @@ TIMES = st.integers(0, NEVER_S)
 @given(wallets(), TIMES)
 def test_available_is_never_above_the_protocols_formula_nor_below_zero(credit, time_s):
     c, e = credit.counted, credit.in_force
-    formula = credit.shown.loaded - max(c.debited - c.reversed + c.forfeited,
-                                        e.forfeited_through,
-                                        *[x.end for x in e.lots if x.expires_s <= time_s], 0)
+    formula = credit.shown.loaded - max(
+        c.debited - c.reversed + c.forfeited,
+        e.forfeited_through,
+        *[x.end for x in e.lots if x.expires_s <= time_s],
+        0,
+    )
     got = credit.available(time_s)
     assert 0 <= got <= max(0, formula)
     if credit.newest is credit.in_force:
@@ -79,7 +79,8 @@ def test_a_chip_cannot_invent_reversals(credit, time_s):
     most = credit.newest.settled_reversed + credit.own_reversed
     assert credit.counted.reversed <= most
     assert credit.available(time_s) <= max(
-        0, credit.shown.loaded - credit.shown.debited + most - credit.shown.forfeited)
+        0, credit.shown.loaded - credit.shown.debited + most - credit.shown.forfeited
+    )
 
 
 @given(wallets())

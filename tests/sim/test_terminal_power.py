@@ -163,8 +163,11 @@ def test_after_any_cut_the_roster_is_one_bundle_or_the_other(tmp_path):
     for number in range(4):
         before, old = Image.of(path), shown(terminal.roster)
         hotlist = (1,) if number % 2 else ()
-        terminal.engine.install(terminal.bundle(
-            entry(card, issuer.entitlement(card, FOOD, sequence=number + 2)), hotlist=hotlist))
+        terminal.engine.install(
+            terminal.bundle(
+                entry(card, issuer.entitlement(card, FOOD, sequence=number + 2)), hotlist=hotlist
+            )
+        )
         after, new = Image.of(path), shown(terminal.roster)
         for image in cuts(random, before, after):
             image.put(tmp_path / "r.db")

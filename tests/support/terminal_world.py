@@ -259,9 +259,7 @@ class Card:
 
         with self._session(Role.TERMINAL, terminal) as session:
             session.verify_pin(PIN)
-            session.debit(
-                Debit(wallet, amount, session.state.sequence, 77, START_S, 1, bytes(32))
-            )
+            session.debit(Debit(wallet, amount, session.state.sequence, 77, START_S, 1, bytes(32)))
 
     def load_raw(self, entitlement: Entitlement) -> None:
         """LOAD at another terminal."""

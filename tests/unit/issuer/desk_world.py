@@ -79,7 +79,11 @@ class CutLink:
     """A link that dies at one command: before it reached the card, or before its answer came."""
 
     def __init__(
-        self, card: ReferenceCard, cut_at: int | None = None, *, answered: bool = False,
+        self,
+        card: ReferenceCard,
+        cut_at: int | None = None,
+        *,
+        answered: bool = False,
         error: Callable[[], BaseException] = lambda: CardRemoved("pulled"),
     ) -> None:
         self._inner = InProcessLink(card)

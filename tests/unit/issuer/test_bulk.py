@@ -126,9 +126,7 @@ def test_the_desk_reads_a_card_it_made(w):
 def test_on_a_socket_only_another_chip_counts_as_the_next(monkeypatch, w):
     one, two = w.card(), w.card()
     shown = [one, one, two]
-    monkeypatch.setattr(
-        "card_os.host.socketlink.SocketLink", lambda _: InProcessLink(shown[0])
-    )
+    monkeypatch.setattr("card_os.host.socketlink.SocketLink", lambda _: InProcessLink(shown[0]))
     cards = SocketStack("x", clock=iter(range(100)).__next__, pause=lambda _: shown.pop(0))
     first = cards.next(10)
     assert first.transmit(bytes.fromhex("00A4040000"))

@@ -110,5 +110,3 @@ def test_a_half_made_chip_is_stock_again_before_it_has_keys(w):
     assert w.make(two).order == first
     second = w.order()
     assert w.make(one).order == second
-
-

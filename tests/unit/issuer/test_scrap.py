@@ -63,5 +63,3 @@ def test_what_cannot_be_scrapped(w):
     begun_number, _, _ = begun(w)
     with pytest.raises(ScrapRefusedError, match="reason"):
         w.desk.scrap(begun_number, "  ", OFFICER)
-
-
