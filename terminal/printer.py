@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from escpos.escpos import Escpos
 from serial import Serial, SerialException
 
-from terminal.slip import Line, Style
+from terminal.slip import Line
 
 TIMEOUT_S = 3.0
 BAUD = 19_200
@@ -40,33 +39,6 @@ class Port(Protocol):
         """Wait until they are sent."""
 
 
-class _Buffer(Escpos):  # type: ignore[misc]
-    """An ESC/POS encoder that only collects bytes (python-escpos's Dummy has no profile)."""
-
-    def __init__(self) -> None:
-        super().__init__(profile="default", magic_encode_args={"encoding": "CP437"})
-        self.data = bytearray()
-
-    def _raw(self, msg: bytes) -> None:
-        self.data += msg
-
-
-def encode(lines: Iterable[Line]) -> bytes:
-    """The ESC/POS bytes of a slip, cut at the end."""
-    out = _Buffer()
-    out.hw("INIT")
-    for line in lines:
-        out.set(
-            align="center" if line.style is Style.TITLE else "left",
-            bold=line.style in {Style.TITLE, Style.STRONG},
-            font="b" if line.style is Style.SMALL else "a",
-        )
-        out.textln(line.text)
-    out.ln(3)
-    out.cut()
-    return bytes(out.data)
-
-
 class Printer:
     """A printer on an open port."""
 
@@ -75,6 +47,8 @@ class Printer:
 
     def print(self, lines: Iterable[Line]) -> PrintOutcome:
         """Write a slip; never raises for a printer that is gone."""
+        from terminal.escpos_slip import encode  # noqa: PLC0415 - most commands print nothing
+
         data = encode(lines)
         try:
             self._port.write(data)

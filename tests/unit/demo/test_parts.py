@@ -10,7 +10,7 @@ from demo.paper import Paper, PaperError, decode, picture
 from demo.pcscd import PcscdWorld
 from demo.point import Point
 from demo.programs import ProgramError, Programs
-from terminal.printer import encode
+from terminal.escpos_slip import encode
 from terminal.slip import Line, Style
 
 ROOT = Path(__file__).parents[3]

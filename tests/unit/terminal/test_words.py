@@ -12,6 +12,7 @@ from terminal import outcomes
 from terminal.asjson import as_json
 from terminal.counter import Counter, Tap, Wish
 from terminal.errors import Code
+from terminal.escpos_slip import encode
 from terminal.messages import ERRORS, OUTCOMES, amount_text, text
 from terminal.outcomes import (
     AmountRefused,
@@ -27,7 +28,7 @@ from terminal.outcomes import (
     TerminalRefused,
     Warn,
 )
-from terminal.printer import Printed, PrinterGone, encode, print_on
+from terminal.printer import Printed, PrinterGone, print_on
 from terminal.slip import COLUMNS, Context, masked, slip
 from tests.support.terminal_world import CASH, FOOD, PIN, PROGRAMMES, START_S, at_work
 from wire.cvc import Role
