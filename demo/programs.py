@@ -75,12 +75,14 @@ class Programs:
         allowed: tuple[int, ...] = (0,),
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """Run to the end; :class:`ProgramError` for an exit code that is not allowed."""
+        begun_s = time.monotonic()
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, check=False,
             timeout=RUN_LIMIT_S, env=self.environment(env), process_group=self._group,
         )  # fmt: skip
         with self.log.open("a", encoding="utf-8") as log:
             log.write(f"$ {' '.join(command)}\n{done.stderr}")
+            log.write(f"# {time.monotonic() - begun_s:.2f} s\n")
         if done.returncode not in allowed:
             words = (done.stderr or done.stdout).strip().splitlines()[-3:]
             raise ProgramError(f"{command[2:4]} exit {done.returncode}: {' / '.join(words)}")
