@@ -218,11 +218,22 @@ class Reader:
     def _shelf(self, kind: Kind, evidence: bytes, good: str, amount: int, other: str) -> None:
         terminal = self.station.station
         self.book.add(ledger.stock(kind, evidence, good, amount, terminal=terminal, other=other))
+        if self.station.lost is not None:
+            # TERMINAL_LOST wrote the whole shelf off: what a later record brings or takes is
+            # that much more or less lost (docs/ledger.md).
+            self.book.add(ledger.stock(Kind.STOCK_LOSS, evidence, good, -amount, terminal=terminal,
+                                       other=self._loss_account))  # fmt: skip
+
+    @property
+    def _loss_account(self) -> str:
+        return f"stock-loss/{self.station.station.hex()}"
 
     def on_stock(self, record: Record, body: log.Stock) -> None:
         """STOCK: received, counted, lost or sent back (invariant 15)."""
-        good, quantity = body.line.good, body.line.quantity
-        lost = f"stock-loss/{self.station.station.hex()}"
+        good, quantity, lost = body.line.good, body.line.quantity, self._loss_account
+        is_loss = body.move in {StockMove.COUNTED, StockMove.LOST}
+        if is_loss and self.station.lost is not None:
+            return  # already in the loss account
         match body.move:
             case StockMove.RECEIVED | StockMove.SENT_BACK:
                 provider = self._provider(record, body)

@@ -33,6 +33,7 @@ class Shelf:
     handed_by_programme: dict[int, Counter[str]] = field(default_factory=dict)
     counted: dict[str, int] | None = None
     slack: Counter[str] = field(default_factory=Counter)
+    unseen: Counter[str] | None = None
     skipped: set[bytes] = field(default_factory=set)
     faults: list[tuple[Place, str]] = field(default_factory=list)
     postings: list[tuple[str, bytes, Postings]] = field(default_factory=list)
@@ -41,6 +42,10 @@ class Shelf:
     def goods(self) -> list[str]:
         """Every good that ever moved here."""
         return sorted({*self.delivered, *self.handed, *self.loss, *self.left})
+
+    def should_be(self) -> Counter[str]:
+        """What its records leave there, written off or not."""
+        return self.left if self.unseen is None else self.unseen
 
     def difference(self, good: str) -> int:
         """Delivered less handed over, left (as the terminal counted it) and lost."""
@@ -123,17 +128,37 @@ class _Walk:
         return self.shelf
 
     def _close(self) -> None:
-        """TERMINAL_LOST: what nobody can count any more goes to the loss account."""
+        """TERMINAL_LOST: what nobody can count any more goes to the loss account.
+
+        Records that come after it, on a stick sent before, change what is lost (docs/ledger.md).
+        """
+        unseen, self.shelf.counted = self.shelf.left.copy(), None
         for good, left in sorted(self.shelf.left.items()):
             if left:
                 self._post("stock-loss", self.station.lost_hash, good, -left, self.loss_account)
                 self.shelf.loss[good] += left
+        self.shelf.unseen = unseen
 
     def _post(self, kind: str, evidence: bytes, good: str, amount: int, other: str) -> None:
+        self._line(kind, evidence, good, amount, other)
+        if self.shelf.unseen is not None:
+            self.shelf.unseen[good] += amount
+            self.shelf.loss[good] += amount
+            self._line("stock-loss", evidence, good, -amount, self.loss_account)
+
+    def _line(self, kind: str, evidence: bytes, good: str, amount: int, other: str) -> None:
         self.shelf.left[good] += amount
         self.shelf.postings.append(
             (kind, evidence, {(self.account, good): amount, (other, good): -amount})
         )
+
+    def _lose(self, evidence: bytes, good: str, quantity: int) -> None:
+        """Counted as missing, or lost; of a closed terminal it is in the loss account already."""
+        if self.shelf.unseen is not None:
+            self.shelf.unseen[good] -= quantity
+        elif quantity:
+            self._post("stock-loss", evidence, good, -quantity, self.loss_account)
+            self.shelf.loss[good] += quantity
 
     def _apply(self, place: Place) -> None:
         record, shelf = place.record, self.shelf
@@ -155,14 +180,20 @@ class _Walk:
                 if debit is not None and debit.handed is not None and is_proven:
                     self._hand("returned-goods", record.hash, debit, -1)
             case RecordType.CHECKPOINT:
-                shelf.counted = {line.good: line.quantity for line in record.body.stock}
-                for good in {*shelf.counted, *shelf.left}:
-                    counted, left = shelf.counted.get(good, 0), max(0, shelf.left[good])
-                    if not max(0, left - shelf.slack[good]) <= counted <= left:
-                        what = f"{good}: counted {counted}, its records leave {shelf.left[good]}"
-                        shelf.faults.append((place, what))
+                self._checkpoint(place)
             case _:
                 pass
+
+    def _checkpoint(self, place: Place) -> None:
+        shelf, should_be = self.shelf, self.shelf.should_be()
+        says = {line.good: line.quantity for line in place.record.body.stock}
+        for good in {*says, *should_be}:
+            counted, left = says.get(good, 0), max(0, should_be[good])
+            if not max(0, left - shelf.slack[good]) <= counted <= left:
+                what = f"{good}: counted {counted}, its records leave {should_be[good]}"
+                shelf.faults.append((place, what))
+        if shelf.unseen is None:
+            shelf.counted = says
 
     def _hand(self, kind: str, evidence: bytes, ask: Ask, sign: int) -> None:
         programme = self.programmes.get(ask.wallet)
@@ -196,13 +227,9 @@ class _Walk:
                 self._receive(place, delivery)
                 self._post("stock-in", evidence, good, quantity, f"supply/{delivery.provider}")
             case StockMove.COUNTED:
-                missing = shelf.left[good] - quantity
-                if missing:
-                    self._post("stock-loss", evidence, good, -missing, self.loss_account)
-                    shelf.loss[good] += missing
+                self._lose(evidence, good, shelf.should_be()[good] - quantity)
             case StockMove.LOST:
-                self._post("stock-loss", evidence, good, -quantity, self.loss_account)
-                shelf.loss[good] += quantity
+                self._lose(evidence, good, quantity)
 
     def _receive(self, place: Place, delivery: StockDelivery) -> None:
         """Delivered is what the provider's signed delivery says, not what the terminal wrote."""

@@ -93,7 +93,7 @@ def rule_15(world: World) -> Iterator[Finding]:
             yield Finding(
                 Invariant.STOCK, place.name, what, (place.record.hash.hex(),), station.hex()
             )
-        for good, left in sorted(shelf.left.items()):
+        for good, left in sorted(shelf.should_be().items()):
             if left < 0 and not shelf.faults:
                 yield Finding(
                     Invariant.STOCK,

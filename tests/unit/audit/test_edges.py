@@ -11,12 +11,13 @@ from backend.audit.rules import judge
 from keys.hierarchy import Heads
 from tests.support.audit_frauds import FRAUDS
 from tests.support.audit_story import CASH, FOOD, SCHOOL, Story, enrol, tell
-from tests.support.audit_world import DAY_S, AuditWorld
+from tests.support.audit_world import DAY_S, OIL, RICE, RUPIAH, AuditWorld
 from wire import log
 from wire.chain import TrustFile
 from wire.entitlement import ScriptAction
 from wire.invariants import Invariant
-from wire.objects import DecisionKind, KeyRole, LedgerHead
+from wire.log import StockMove
+from wire.objects import DecisionKind, GoodsLine, KeyRole, LedgerHead, Unit
 from wire.receipt import ReceiptKind
 
 
@@ -127,6 +128,52 @@ def test_a_late_debit_after_the_move_is_a_recorded_loss() -> None:
     assert report.findings == []
     assert report.difference_minor == 0
     assert next(p for p in report.programmes if p.code == 2).losses == 30_000
+
+
+def late(s: Story) -> None:
+    """A stick of the closed terminal: its hand-overs make that much less lost in the ledger."""
+    tap = s.w.debit(s.lost, s.cards[3], FOOD, 1, book=False)
+    s.w.post(ledger.debit(tap.receipt.hash, 1, 1))
+    for handed, wallet in ((tap, FOOD), (s.taps["home"], CASH)):
+        for good, n in s.w.lines(wallet, handed.receipt.amount):
+            for kind, amount, other in (
+                (ledger.Kind.HANDED, -n, f"handed/{s.w.programmes[wallet].code}"),
+                (ledger.Kind.STOCK_LOSS, n, f"stock-loss/{s.lost.name.hex()}"),
+            ):
+                s.w.post(ledger.stock(kind, handed.delivered.hash, good, amount,
+                                      terminal=s.lost.name, other=other))  # fmt: skip
+
+
+def test_a_stick_that_comes_after_terminal_lost_is_no_finding() -> None:
+    s = tell()
+    late(s)
+    s.w.record(s.lost, log.Checkpoint(0, (
+        GoodsLine(RICE, Unit.GRAM, 100_000_000 - 10_000),
+        GoodsLine(OIL, Unit.MILLILITRE, 20_000_000 - 2_000),
+        GoodsLine(RUPIAH, Unit.RUPIAH, 900_000_000 - 50_000),
+    )))  # fmt: skip
+    s.w.upload(s.lost)
+    report = make(s.w.audited())
+    assert report.findings == []
+    assert report.goods_difference == 0
+    line = next(g for g in report.goods if g.terminal == s.lost.name.hex() and g.good == RICE)
+    assert (line.handed, line.left, line.loss) == (10_000, 0, 100_000_000 - 10_000)
+
+
+def test_a_late_stick_that_hands_out_more_than_there_was_is_found() -> None:
+    s = tell()
+    late(s)
+    s.w.record(s.lost, log.Stock(StockMove.LOST, None, GoodsLine(RICE, Unit.GRAM, 99_990_001)))
+    s.w.upload(s.lost)
+    assert verdict(s) == {Invariant.STOCK}
+
+
+def test_a_late_stick_that_counts_other_than_its_records_leave_is_found() -> None:
+    s = tell()
+    late(s)
+    s.w.record(s.lost, log.Checkpoint(0, (GoodsLine(RICE, Unit.GRAM, 1),)))
+    s.w.upload(s.lost)
+    assert verdict(s) == {Invariant.STOCK}
 
 
 def test_a_script_done_and_told_is_no_finding() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from backend.audit.verify import verify
 from backend.errors import BackendError, ReserveError
 from tests.support.backend_world import CASH, DESK, FOOD, BackendWorld, SoftCard, SoftStation
 from tests.unit.backend.test_ingest import findings, held, payables
@@ -247,6 +249,39 @@ def test_a_lost_terminals_stock_goes_to_a_loss_account(ready: BackendWorld, card
     ready.office.lost_terminal(terminal.name, "terbakar")
     (line,) = ready.office.report()["goods"]
     assert (line["left"], line["loss"], line["difference"]) == (0, 500_000, 0)
+
+
+def test_what_comes_after_terminal_lost_changes_what_is_lost(
+    ready: BackendWorld, card: SoftCard, tmp_path: Path
+) -> None:
+    """A stick sent before the terminal drowned: auditor and backend say the same, and zero."""
+    terminal = ready.terminal(b"TERM0001")
+    rice = deliver(ready, terminal, RICE, OIL, SUGAR)
+    for line in (RICE, OIL):
+        terminal.receive(rice, line)
+    terminal.send()
+    terminal.debit(card, FOOD, 1)
+    terminal.receive(rice, SUGAR)
+    terminal.add(log.Stock(log.StockMove.COUNTED, None, GoodsLine("beras", Unit.GRAM, 494_000)))
+    terminal.add(log.Stock(log.StockMove.LOST, None, GoodsLine("gula", Unit.GRAM, 9_000)))
+    terminal.add(log.Stock(log.StockMove.SENT_BACK, rice, GoodsLine("gula", Unit.GRAM, 1_000)))
+    left = (GoodsLine("beras", Unit.GRAM, 494_000), GoodsLine("gula", Unit.GRAM, 89_000),
+            GoodsLine("minyak", Unit.MILLILITRE, 99_000))  # fmt: skip
+    terminal.add(log.Checkpoint(0, left))
+    ready.office.lost_terminal(terminal.name, "hanyut")
+    terminal.send()
+    clean(ready)
+    ready.office.export(tmp_path / "export")
+    (tmp_path / "trust.cbor").write_bytes(bytes(ready.keys.trust))
+    audited = verify(tmp_path / "export", tmp_path / "trust.cbor", allow_demo=True)
+    assert audited.findings == []
+    assert audited.goods_difference == 0
+    mine = {g.good: (g.delivered, g.handed, g.left, g.loss) for g in audited.goods}
+    assert mine == {
+        g["good"]: (g["delivered"], g["handed"], g["left"], g["loss"])
+        for g in ready.office.report()["goods"]
+    }
+    assert mine["beras"] == (500_000, 5_000, 0, 495_000)
 
 
 def test_a_pending_intent_is_resolved_through_the_bundle(
