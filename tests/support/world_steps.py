@@ -380,7 +380,6 @@ def lose_point(w: World) -> None:
 def close_point(w: World, point: Point) -> None:
     """TERMINAL_LOST, and a new terminal under a new id."""
     point.is_lost = True
-    w.mail = [m for m in w.mail if m.point is not point]  # its sticks were in the same bag
     w.office.lost_terminal(point.name, "hanyut")
     sync_http(w, w.new_point())
 
