@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import structlog
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import (
@@ -31,6 +32,7 @@ from wire import cbor
 from wire.errors import FormatError, WireError, require
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+APPENDING_THREADS = 2
 OUTCOME = "Betang-Upload"
 """Header of an upload's answer: ``accepted``, or ``exists`` for a duplicate."""
 CBOR, SEQUENCE, PROBLEM = "application/cbor", "application/cbor-seq", "application/problem+json"
@@ -100,12 +102,19 @@ def make_app(office: Office) -> FastAPI:
     async def _keys(_: Request, e: KeysError) -> JSONResponse:
         return problem(Code.SIGNER, 422, str(e))
 
+    @app.exception_handler(Exception)
+    async def _unforeseen(_: Request, e: Exception) -> JSONResponse:
+        log.error("unforeseen", error=type(e).__name__)
+        return problem(Code.BACKEND, 500, type(e).__name__)
+
     _routes(app, office, metrics)
     _read_routes(app, office, metrics)
     return app
 
 
 def _routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
+    appending = CapacityLimiter(APPENDING_THREADS)
+
     @app.post("/v1/uploads")
     async def uploads(raw: Body) -> Response:
         try:
@@ -119,7 +128,9 @@ def _routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
     @app.post("/v1/issuance")
     async def append(raw: Body) -> Response:
         items = decode_items(raw)
-        await run_in_threadpool(office.append_issuance, items)
+        # A thread of its own: jobs that wait for each other may hold all the common ones, and
+        # the one they wait for waits for the key service, which waits for this.
+        await to_thread.run_sync(office.append_issuance, items, limiter=appending)
         metrics.appended.inc(len(items))
         return Response(status_code=200)
 

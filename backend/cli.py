@@ -28,6 +28,7 @@ from backend.config import (
     open_office,
     read_passphrase,
 )
+from backend.db import trouble
 from backend.errors import BackendError, ConfigError
 from backend.office import Office
 from backend.page import page
@@ -368,7 +369,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{messages.text(e.code, a.lang)} ({e})", file=sys.stderr)
         return 1
     except (KeysError, WireError, OSError) as e:
-        print(f"{messages.text(ConfigError.code, a.lang)} ({e})", file=sys.stderr)
+        told = trouble(e) or e
+        code = told.code if isinstance(told, BackendError) else ConfigError.code
+        print(f"{messages.text(code, a.lang)} ({e})", file=sys.stderr)
         return 1
     print(answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False, indent=1))
     return 0

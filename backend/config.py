@@ -33,6 +33,7 @@ CONFIG, TRUST, KEYS = "config.json", "trust.cbor", "keys"
 ACK, PEPPER = "ack", "pepper"
 PEPPER_BYTES = 32
 POLL_S = 0.02
+TURN_MARGIN_S = 60
 
 
 class Config(BaseModel):
@@ -104,9 +105,13 @@ def initialise(folder: Path, trust: bytes, ack: bytes, config: Config, passphras
     write_private(folder / CONFIG, config.model_dump_json(indent=1).encode())
 
 
-def database(folder: Path, settings: Settings) -> Database:
-    """The database of a data folder, or the one the setting names."""
-    return Database(connect(settings.database_url or sqlite_url(folder)))
+def database(folder: Path, settings: Settings, config: Config) -> Database:
+    """The database of a data folder, or the one the setting names.
+
+    A job waits for another's turn as long as that may wait for its two people, and a minute.
+    """
+    engine = connect(settings.database_url or sqlite_url(folder))
+    return Database(engine, config.approval_wait_s + TURN_MARGIN_S)
 
 
 def open_office(
@@ -122,7 +127,7 @@ def open_office(
         raise ConfigError(f"the sealed keys do not open: {e}") from e
     if ack.public_key != trust.newest(KeyRole.ACK).public_key:
         raise ConfigError("the Ack key is not the one the root states")
-    db = database(folder, settings)
+    db = database(folder, settings, config)
     db.found(trust.env, config.epoch)
     authority: Authority = NoAuthority()
     if config.approvals:

@@ -6,6 +6,8 @@ that both chains grow in one order. Nothing below the routes and jobs commits.
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, create_engine, select
 
-from backend.errors import ConfigError
+from backend.errors import BackendError, BusyError, ConfigError, FullError
 from backend.models import World
+from backend.turns import WAIT_S, Turns
 from wire.env import Environment
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -29,12 +34,12 @@ def sqlite_url(folder: Path) -> str:
     return f"sqlite:///{folder / 'backend.sqlite'}"
 
 
-def connect(url: str) -> Engine:
-    """An engine; SQLite waits for its lock and is durable at every commit."""
+def connect(url: str, busy_ms: int = BUSY_MS) -> Engine:
+    """An engine; SQLite waits ``busy_ms`` for its lock and is durable at every commit."""
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True)
     engine = create_engine(
-        url, connect_args={"check_same_thread": False, "timeout": BUSY_MS / 1000}
+        url, connect_args={"check_same_thread": False, "timeout": busy_ms / 1000}
     )
 
     @event.listens_for(engine, "connect")
@@ -51,6 +56,46 @@ def connect(url: str) -> Engine:
     return engine
 
 
+_SQLITE_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY,
+                sqlite3.SQLITE_CANTOPEN}  # fmt: skip
+_SQLITE_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_FULL_ERRNO = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
+
+
+@contextmanager
+def stored() -> Iterator[None]:
+    """A store that cannot write or answer becomes :class:`FullError` or :class:`BusyError`."""
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError, OSError) as e:
+        told = trouble(e)
+        if told is None:
+            raise
+        raise told from e
+
+
+def trouble(e: Exception) -> BackendError | None:
+    """What an error of the store, or a disk, is to a person; None for another error."""
+    if isinstance(e, PoolTimeoutError):
+        return BusyError("no connection to the database is free")
+    if isinstance(e, OSError):
+        return FullError(e.strerror or "") if e.errno in _FULL_ERRNO else None
+    if not isinstance(e, DBAPIError):
+        return None
+    why = str(e.orig).strip().split("\n")[0]
+    if isinstance(e.orig, sqlite3.Error):
+        primary = getattr(e.orig, "sqlite_errorcode", 0) & 0xFF  # extended codes stand above it
+        if primary in _SQLITE_FULL:
+            return FullError(why)
+        return BusyError(why) if primary in _SQLITE_BUSY else None
+    state = str(getattr(e.orig, "sqlstate", None) or "")
+    if state in {"53100", "25006"} or state[:2] == "58":  # disk full, read only, I/O
+        return FullError(why)
+    # A PostgreSQL that is not there gives no SQLSTATE at all.
+    is_busy = state[:2] in {"08", "40", "53", "55", "57"} or not state
+    return BusyError(why) if isinstance(e, OperationalError) and is_busy else None
+
+
 def migrate(engine: Engine) -> None:
     """Bring the tables to the newest revision."""
     config = Config()
@@ -62,10 +107,11 @@ def migrate(engine: Engine) -> None:
 
 
 class Database:
-    """Sessions on one engine, for one environment."""
+    """Sessions on one engine, for one environment; its turns wait ``turn_wait_s`` at most."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, turn_wait_s: float = WAIT_S) -> None:
         self.engine = engine
+        self._turns = Turns(engine, turn_wait_s)
         self._writer = engine.execution_options(writes=True)
         # On PostgreSQL only this level shows a report its many tables at one moment.
         # Writers stay at READ COMMITTED: their view must be younger than the lock they take.
@@ -75,8 +121,9 @@ class Database:
 
     def found(self, env: Environment, epoch: int = 1) -> None:
         """Create the tables and say whose they are; :class:`ConfigError` if another's."""
-        migrate(self.engine)
-        with Session(self._writer) as session, session.begin():
+        with stored():
+            migrate(self.engine)
+        with stored(), Session(self._writer) as session, session.begin():
             world = session.get(World, 1)
             if world is None:
                 session.add(World(id=1, environment=int(env), epoch=epoch))
@@ -86,12 +133,22 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """One writing transaction: committed at the end, rolled back on any error."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with (
+            stored(),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             session.exec(select(World).with_for_update()).one()
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A consistent view; nothing is kept."""
-        with Session(self._reader, expire_on_commit=False) as session:
+        with stored(), Session(self._reader, expire_on_commit=False) as session:
             yield session
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Be the only job of this name on this database (:mod:`backend.turns`)."""
+        with stored(), self._turns.take(name):
+            yield

@@ -23,6 +23,9 @@ class Code(StrEnum):
     RESERVE = "reserve"
     LEDGER = "ledger"
     CONFLICT = "conflict"
+    PROOF = "proof"
+    FULL = "full"
+    BUSY = "busy"
 
 
 class BackendError(Exception):
@@ -129,6 +132,27 @@ class ConflictError(BackendError):
 
     code = Code.CONFLICT
     status = 409
+
+
+class ProofError(BackendError):
+    """A station or officer did not prove that it holds the keys it asks a certificate for."""
+
+    code = Code.PROOF
+    status = 422
+
+
+class FullError(BackendError):
+    """The store cannot take more: the disk is full or does not write. Nothing was changed."""
+
+    code = Code.FULL
+    status = 507
+
+
+class BusyError(BackendError):
+    """The store or another job is busy, or the database does not answer. Nothing was changed."""
+
+    code = Code.BUSY
+    status = 503
 
 
 def invariant(condition: bool, why: str) -> None:

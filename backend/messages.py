@@ -65,6 +65,18 @@ MESSAGES: dict[Code, tuple[str, str]] = {
         "Nomor yang sama sudah ada dengan isi lain. Tidak ada yang diubah.",
         "The same number exists with other content. Nothing was changed.",
     ),
+    Code.PROOF: (
+        "Permintaan tidak membuktikan kepemilikan kuncinya. Buat lagi di perangkatnya.",
+        "The request does not prove that it holds its keys. Make it anew on the device.",
+    ),
+    Code.FULL: (
+        "Penyimpanan penuh atau tidak dapat ditulisi. Tidak ada yang diubah. Sediakan ruang.",
+        "The storage is full or cannot be written. Nothing was changed. Make room, try again.",
+    ),
+    Code.BUSY: (
+        "Basis data sedang sibuk atau tidak menjawab. Tidak ada yang diubah. Ulangi sebentar lagi.",
+        "The database is busy or does not answer. Nothing was changed. Try again in a moment.",
+    ),
 }
 
 

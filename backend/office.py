@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
 import httpx
@@ -37,7 +36,9 @@ from backend.clock import Clock
 from backend.db import Database
 from backend.errors import (
     BackendError,
+    ConflictError,
     ForkError,
+    ProofError,
     RefusedError,
     SignerError,
     UnknownError,
@@ -48,7 +49,13 @@ from backend.ingest import Answer
 from backend.models import Certificate, Station
 from backend.signing import Authority, KeyVerbs
 from keys.enrol import OfficerRequest, Provision, StationRequest
-from keys.errors import ApprovalError, IssuanceError, KeysError, UnreachableError
+from keys.errors import (
+    ApprovalError,
+    IssuanceError,
+    KeysError,
+    PossessionError,
+    UnreachableError,
+)
 from keys.issuance import IssuanceItem
 from keys.service import EntitlementWish
 from keys.signer import Signer
@@ -95,7 +102,6 @@ class Office:
     ack: Signer = field(repr=False)
     clock: Clock
     pepper: bytes = field(repr=False)
-    _lock: Lock = field(default_factory=Lock, repr=False)
 
     # --- signing ------------------------------------------------------------
 
@@ -109,6 +115,11 @@ class Office:
 
     def sign(self, shape: type[SignedShape]) -> list[bytes]:
         """Have every draft of one kind signed and entered; hashes of the objects."""
+        with self.db.turn(shape.KIND):
+            return self._sign_drafts(shape)
+
+    def _sign_drafts(self, shape: type[SignedShape]) -> list[bytes]:
+        """The same, for who has the turn: what an interrupted job left is signed with it."""
         made: list[bytes] = []
         while True:
             part = self._drafts(shape)
@@ -191,23 +202,27 @@ class Office:
     def _draft_and_sign(
         self, shape: type[SignedShape], draft: Callable[[Session], R]
     ) -> tuple[R, list[bytes]]:
-        with self.db.write() as session:
-            made = draft(session)
-        return made, self.sign(shape)
+        with self.db.turn(shape.KIND):
+            with self.db.write() as session:
+                made = draft(session)
+            return made, self._sign_drafts(shape)
 
     # --- import ------------------------------------------------------------
 
     def found(self, links: Sequence[bytes] = ()) -> None:
         """First objects: links for the cards, parameters, an empty hotlist."""
         self.append_issuance([IssuanceItem(IssuanceKind.LINK, raw) for raw in links])
-        with self.db.write() as session:
+
+        def parameters(session: Session) -> None:
             if not objects.payloads_of(session, Parameters):
                 objects.draft(session, DEFAULT_PARAMETERS, "1")
-        self.sign(Parameters)
-        with self.db.write() as session:
+
+        def hotlist(session: Session) -> None:
             if replace.newest_hotlist(session) is None:
                 replace.draft_hotlist(session, set(), self.clock())
-        self.sign(Hotlist)
+
+        self._draft_and_sign(Parameters, parameters)
+        self._draft_and_sign(Hotlist, hotlist)
 
     def import_households(self, data: bytes) -> ImportResult:
         """dtsen.csv through the gate."""
@@ -249,18 +264,19 @@ class Office:
 
         How many entitlements, and what could not be issued and why.
         """
-        with self.db.write() as session:
-            entitle.allocate(session)
         made = 0
-        wishes, refused = self._wishes(only)
-        for at in range(0, len(wishes), BATCH):
-            part = wishes[at : at + BATCH]
-            payloads = [bytes(w) for w in part]
-            signed = self._with_two(
-                "entitlements", payloads,
-                lambda r, a, p=part: self.keys.sign_entitlements(p, r, a),  # type: ignore[misc]
-            )  # fmt: skip
-            made += len(signed)
+        with self.db.turn("entitlements"):
+            with self.db.write() as session:
+                entitle.allocate(session)
+            wishes, refused = self._wishes(only)
+            for at in range(0, len(wishes), BATCH):
+                part = wishes[at : at + BATCH]
+                payloads = [bytes(w) for w in part]
+                signed = self._with_two(
+                    "entitlements", payloads,
+                    lambda r, a, p=part: self.keys.sign_entitlements(p, r, a),  # type: ignore[misc]
+                )  # fmt: skip
+                made += len(signed)
         self.publish()
         return made, refused
 
@@ -285,6 +301,10 @@ class Office:
 
     def script(self, card_id: bytes, action: ScriptAction, officer: int = 0) -> bytes:
         """Sign the next script of a card."""
+        with self.db.turn("scripts"):
+            return self._script(card_id, action, officer)
+
+    def _script(self, card_id: bytes, action: ScriptAction, officer: int = 0) -> bytes:
         with self.db.read() as session:
             cards.card(session, card_id)
             body = replace.script_body(
@@ -299,21 +319,20 @@ class Office:
 
     def enrol(self, request: StationRequest, area: str, place: str) -> bytes:
         """Enrol a station and give it all it needs to begin: the bytes of a Provision."""
-        request.verify()
-
-        def draft(session: Session) -> None:
-            held = session.get(Station, request.station)
-            if held is None:
-                objects.draft(
-                    session,
-                    Enrolment(request.station, request.kind, request.log_key, area, place,
-                              self.clock()),
-                    request.station.hex(),
-                )  # fmt: skip
-
-        with self.db.write() as session:
-            draft(session)
-        self._finish_enrolment(request.station)
+        _proven(request)
+        with self.db.turn(Enrolment.KIND):
+            with self.db.write() as session:
+                held = session.get(Station, request.station)
+                if held is None:
+                    objects.draft(
+                        session,
+                        Enrolment(request.station, request.kind, request.log_key, area, place,
+                                  self.clock()),
+                        request.station.hex(),
+                    )  # fmt: skip
+                elif held.log_key != request.log_key:
+                    raise ConflictError("this station id was enrolled with another log key")
+            self._finish_enrolment(request.station)
         certificates: tuple[bytes, ...] = ()
         if request.kind == StationKind.TERMINAL:
             certificates = (_ask(lambda: self.keys.certify_terminal(request)),)
@@ -334,18 +353,27 @@ class Office:
                 if held is not None and Enrolment.parse(d.payload).station == station:
                     objects.complete(session, self.trust, d.id or 0, held.enrolment, self.clock())
         if held is None:
-            self.sign(Enrolment)
+            self._sign_drafts(Enrolment)
 
     def renew(self, request: StationRequest) -> bytes:
         """A terminal's next certificate; it also travels in the next bundle."""
+        _proven(request)
+        with self.db.read() as session:
+            held = session.get(Station, request.station)
+        if held is None:
+            raise UnknownError("no such station")
+        if held.log_key != request.log_key:
+            raise ConflictError("this station id was enrolled with another log key")
         return _ask(lambda: self.keys.certify_terminal(request))
 
     def certify_officer(self, wish: OfficerRequest) -> bytes:
         """An officer's certificate at one terminal."""
-        return self._with_two(
-            "certify-officer", [bytes(wish)],
-            lambda r, a: self.keys.certify_officer(wish, r, a),
-        )  # fmt: skip
+        _proven(wish)
+        with self.db.turn("certify-officer"):
+            return self._with_two(
+                "certify-officer", [bytes(wish)],
+                lambda r, a: self.keys.certify_officer(wish, r, a),
+            )  # fmt: skip
 
     def certificates_of(self, station: bytes) -> list[bytes]:
         """Every certificate of a station, oldest first."""
@@ -358,7 +386,7 @@ class Office:
 
     def bundle(self, station: bytes, base: tuple[int, int] | None) -> bytes | None:
         """The file of the station's next bundle; None when it has everything."""
-        with self._lock:
+        with self.db.turn("bundle"):
             with self.db.write() as session:
                 draft = bundles.compose(session, self.trust, station, base, self.clock())
             if draft is None:
@@ -404,10 +432,11 @@ class Office:
             Hotlist, lambda s: replace.draft_hotlist(s, block, self.clock())
         )
         for card_id in sorted(block) if not hotlist_only else ():
-            with self.db.read() as session:
-                action = replace.newest_action(session, card_id)
-            if action != ScriptAction.BLOCK:
-                self.script(card_id, ScriptAction.BLOCK)
+            with self.db.turn("scripts"):
+                with self.db.read() as session:
+                    action = replace.newest_action(session, card_id)
+                if action != ScriptAction.BLOCK:
+                    self._script(card_id, ScriptAction.BLOCK)
         return hotlist
 
     def lost_card(self, card_id: bytes, desk: bytes) -> int:
@@ -477,6 +506,14 @@ class Office:
         self.publish()
         with self.db.read() as session:
             return export.write(session, folder)
+
+
+def _proven(request: StationRequest | OfficerRequest) -> None:
+    """Refuse what does not prove its keys, before anything is drafted for it."""
+    try:
+        request.verify()
+    except PossessionError as e:
+        raise ProofError(str(e)) from e
 
 
 def _ask(call: Callable[[], R]) -> R:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
+from backend.db import sqlite_url
 from tests.support.backend_world import BackendWorld, make
 
 POSTGRES = os.environ.get("BETANG_TEST_POSTGRES", "")
@@ -16,23 +17,26 @@ STORES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
 
 
 @pytest.fixture(params=STORES)
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BackendWorld]:
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, one test's own."""
     if request.param == "sqlite":
-        made = make(tmp_path)
-        yield made
-        made.office.db.engine.dispose()
+        yield sqlite_url(tmp_path)
         return
     name = f"t{os.getpid()}_{abs(hash(tmp_path)) % 10**9}"
     admin = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
     with admin.connect() as c:
         c.execute(text(f'CREATE DATABASE "{name}"'))
-    url = POSTGRES.replace("/betang?", f"/{name}?")
-    made = make(tmp_path, url)
-    yield made
-    made.office.db.engine.dispose()
+    yield POSTGRES.replace("/betang?", f"/{name}?")
     with admin.connect() as c:
         c.execute(text(f'DROP DATABASE "{name}"'))
     admin.dispose()
+
+
+@pytest.fixture
+def world(address: str, tmp_path: Path) -> Iterator[BackendWorld]:
+    made = make(tmp_path, address)
+    yield made
+    made.office.db.engine.dispose()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -11,16 +12,18 @@ import httpx
 import pytest
 import uvicorn
 
+from backend import objects
 from backend.api import PROBLEM, make_app
-from keys.enrol import Provision, StationRequest
+from keys.enrol import OfficerRequest, Provision, StationRequest
 from keys.issuance import HttpIssuance, IssuanceItem
 from keys.signer import Ed25519Signer, P256KeyAgreement
 from tests.support.backend_world import CASH, DESK, ENV, BackendWorld
 from wire import cbor, log
 from wire.bundle import unpack
 from wire.chain import IssuanceKind
+from wire.cvc import Role
 from wire.entitlement import Entitlement
-from wire.objects import StationKind
+from wire.objects import Enrolment, StationKind
 
 
 @pytest.fixture
@@ -126,3 +129,34 @@ def test_the_key_services_log_over_http(ready: BackendWorld, http: httpx.Client)
 def test_metrics_name_nobody(ready: BackendWorld, http: httpx.Client) -> None:
     text = http.get("/metrics").text
     assert "betang_chain_sequence" in text
+
+
+@pytest.mark.parametrize("key", ["log", "channel"])
+def test_a_request_that_does_not_prove_its_keys(
+    ready: BackendWorld, http: httpx.Client, key: str
+) -> None:
+    log_key = Ed25519Signer.generate(ready.random)
+    channel = P256KeyAgreement.generate(ready.random)
+    good = StationRequest.make(ENV, b"TERM0009", StationKind.TERMINAL, log_key, channel)
+    proof = {f"{key}_pop": bytes(64)}
+    for path in ("/v1/enrolments?area=62&place=Balai", "/v1/certificates"):
+        answer = http.post(path, content=bytes(replace(good, **proof)))
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:betang:proof")
+    with ready.office.db.read() as session:
+        assert objects.unsigned(session, Enrolment.KIND) == []
+    wish = OfficerRequest.make(ENV, b"TERM0009", Role.SUPERVISOR, 7, channel)
+    bad = bytes(replace(wish, channel_pop=bytes(64)))
+    assert http.post("/v1/officers", content=bad).json()["type"] == "urn:betang:proof"
+
+
+def test_a_station_id_belongs_to_one_log_key(ready: BackendWorld, http: httpx.Client) -> None:
+    ready.terminal(b"TERM0001")
+    channel = P256KeyAgreement.generate(ready.random)
+    other = StationRequest.make(ENV, b"TERM0001", StationKind.TERMINAL,
+                                Ed25519Signer.generate(ready.random), channel)  # fmt: skip
+    for path in ("/v1/enrolments?area=62&place=Balai", "/v1/certificates"):
+        answer = http.post(path, content=bytes(other))
+        assert (answer.status_code, answer.json()["type"]) == (409, "urn:betang:conflict")
+    nobody = StationRequest.make(ENV, b"NOBODY01", StationKind.TERMINAL,
+                                 Ed25519Signer.generate(ready.random), channel)  # fmt: skip
+    assert http.post("/v1/certificates", content=bytes(nobody)).status_code == 404

@@ -112,11 +112,9 @@ def person(folder: Path, number: int, role: str) -> Iterator[Path]:
         process.wait(10)
 
 
-@pytest.fixture
-def served(
-    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., int]]:
-    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+@contextmanager
+def programs(people: World, tmp_path: Path) -> Iterator[None]:
+    """The API and the key service of an initialised folder; the two people are not there yet."""
     assert init(tmp_path) == 0
     trust = TrustStore(people.trust, allow_demo=True)
     signers = {n: s for n, s in people.signers.items() if n[0] in SERVICE_ROLES}
@@ -129,16 +127,24 @@ def served(
                          clock=system_clock, random=rng.randbytes)  # fmt: skip
     asks = KeyClient(tmp_path / "k")
     office = open_office(tmp_path / "b", Settings(), asks, system_clock, demo=True)
+    with serving(keys_app(service), tmp_path / "k"), serving(make_app(office), tmp_path / "a"):
+        yield
+    asks.close()
+    client.close()
+    office.db.engine.dispose()
+
+
+@pytest.fixture
+def served(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., int]]:
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
     with (
-        serving(keys_app(service), tmp_path / "k"),
-        serving(make_app(office), tmp_path / "a"),
+        programs(people, tmp_path),
         person(tmp_path, 1, "ask"),
         person(tmp_path, 2, "agree"),
     ):
         yield lambda *arguments: run(tmp_path, *arguments)
-    asks.close()
-    client.close()
-    office.db.engine.dispose()
 
 
 def test_from_init_to_export(
