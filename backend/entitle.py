@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlmodel import Session, col, func, select
 
@@ -28,6 +29,9 @@ from wire.raw import MAX_LOADED
 
 MAX_WISHES = 20_000
 DAY_S = 86_400
+HEADROOM_ROUNDS = 2
+"""Rounds that may be decreed and loaded elsewhere while a station works with one bundle: a bundle
+ends within weeks (``data_stale_stop_s``), a round takes months."""
 
 
 def allocate(session: Session) -> int:
@@ -198,9 +202,30 @@ def settled(session: Session, card: Card, wallet: int) -> tuple[int, int]:
 
 
 def ceilings(session: Session) -> tuple[Ceiling, ...]:
-    """Per wallet the highest L any card may hold."""
-    rows = session.exec(
-        select(EntitlementRow.wallet, func.max(EntitlementRow.loaded))
-        .group_by(col(EntitlementRow.wallet)).order_by(col(EntitlementRow.wallet))
+    """Per wallet the highest L that any card may show before the station's next bundle.
+
+    A card may be topped up elsewhere meanwhile, so the highest L issued so far would turn honest
+    cards away. Bound: every step of L stands on a decree row of the family, over a card and all
+    its replacements, or on a RETURN (PROTOCOL.md §7.18); add what may be decreed meanwhile.
+    """
+    issued = _highest(session, EntitlementRow.wallet, EntitlementRow.loaded, EntitlementRow.hash)
+    decreed = _highest(session, Row.programme, Row.amount, Row.family)
+    returns = session.exec(
+        select(DecisionRow.wallet, func.sum(DecisionRow.amount))
+        .where(DecisionRow.kind == int(DecisionKind.RETURN)).group_by(col(DecisionRow.wallet))
     )  # fmt: skip
-    return tuple(Ceiling(wallet, int(highest)) for wallet, highest in rows)
+    returned = {wallet: int(total) for wallet, total in returns}
+    made = []
+    for plan in session.exec(select(Plan).order_by(col(Plan.wallet))):
+        rounds = HEADROOM_ROUNDS * int(json.loads(plan.plan)["amount_per_round"])
+        reach = decreed.get(plan.code, 0) + returned.get(plan.wallet, 0)
+        highest = max(issued.get(plan.wallet, 0), reach) + rounds
+        made.append(Ceiling(plan.wallet, min(highest, MAX_LOADED)))
+    return tuple(made)
+
+
+def _highest(session: Session, of: Any, amount: Any, per: Any) -> dict[int, int]:
+    """The greatest sum of ``amount`` over one ``per``, for each value of ``of``."""
+    sums = select(of.label("of"), func.sum(amount).label("total")).group_by(of, per).subquery()
+    rows = session.exec(select(sums.c.of, func.max(sums.c.total)).group_by(sums.c.of))
+    return {int(key): int(total) for key, total in rows}

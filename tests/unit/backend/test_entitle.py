@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from itertools import pairwise
 
 import pytest
@@ -17,11 +18,20 @@ from backend.models import Card, EntitlementRow, Fund, Row
 from keys.issuance import IssuanceItem
 from keys.service import EntitlementWish
 from keys.signer import P256Signer
-from tests.support.backend_world import CASH, DESK, ENV, FOOD, BackendWorld, SoftCard
+from tests.support.backend_world import (
+    CASH,
+    DESK,
+    ENV,
+    FOOD,
+    BackendWorld,
+    SoftCard,
+    SoftStation,
+    _files,
+)
 from wire.bundle import Why
 from wire.chain import Citation, IssuanceKind
 from wire.entitlement import Entitlement, Lot
-from wire.objects import KeyRole
+from wire.objects import DecisionKind, KeyRole
 
 
 def test_rows_are_funded_in_order_as_far_as_the_money_goes(world: BackendWorld) -> None:
@@ -221,3 +231,48 @@ def test_lots_are_in_order_and_end_at_l(moves: list[tuple[int, int]]) -> None:
 def test_a_wish_names_what_it_stands_on() -> None:
     wish = EntitlementWish(b"x", Citation(hashlib.sha256(b"").digest(), 7))
     assert EntitlementWish.parse(bytes(wish)) == wish
+
+
+def another_round(world: BackendWorld, rows: int) -> None:
+    """The next decree for the same families, its funds released."""
+    decree = json.loads(_files(62, rows)["sk.json"])
+    decree["number"] += "/2"
+    funds = json.loads(_files(62, rows)["funds.json"])
+    for release in funds["releases"]:
+        release["sp2d"] += "/2"
+        release["amount_minor"] *= 2
+    world.office.import_decree(json.dumps(decree).encode())
+    world.office.import_funds(json.dumps(funds).encode())
+    world.office.entitle()
+
+
+def ceiling(terminal: SoftStation, wallet: int) -> int:
+    assert terminal.bundle is not None
+    return next(x.highest for x in terminal.bundle.ceilings if x.wallet == wallet)
+
+
+def test_a_card_topped_up_elsewhere_stays_below_the_ceiling_held_here(ready: BackendWorld) -> None:
+    card = next(c for c in ready.cards(12) if CASH in c.wallets)
+    terminal = ready.terminal(b"TERM0001")
+    before = card.wallets[CASH].loaded
+    another_round(ready, 12)
+    ready.load(card)
+    assert card.wallets[CASH].loaded == 2 * before
+    assert card.wallets[CASH].loaded <= ceiling(terminal, CASH)
+
+
+def test_the_ceiling_is_what_may_be_decreed_and_two_rounds_more(ready: BackendWorld) -> None:
+    """A forged L beyond it is refused; a wallet that nobody holds yet has one too."""
+    terminal = ready.terminal(b"TERM0001")
+    assert ceiling(terminal, CASH) == 3 * 250_000
+    card = next(c for c in ready.cards(12) if CASH in c.wallets)
+    assert ceiling(terminal, CASH) == 3 * 250_000
+    terminal.debit(card, CASH, 10_000, deliver=False)
+    terminal.send()
+    ready.office.decide(DecisionKind.RETURN, card.card_id, CASH, first=1, last=1, amount=10_000,
+                        number="K-1", reason="tidak dilayani")  # fmt: skip
+    terminal.sync()
+    assert ceiling(terminal, CASH) == 3 * 250_000 + 10_000
+    ready.office.entitle()
+    terminal.sync()
+    assert ceiling(terminal, CASH) == 3 * 250_000 + 10_000
