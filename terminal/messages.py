@@ -8,14 +8,13 @@ A text says what happened, what was kept and what to do next. Placeholders are f
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from terminal.errors import Code
 from terminal.outcomes import Nothing, Outcome, Redeemed, Voided, Warn
+from ui import show
 from wire.objects import Unit
 
-WIB = timedelta(hours=7)
 _BECOME = (
     "Untuk menjadi penerima, keluarga didata dan diverifikasi petugas lapangan; tanyakan di "
     "kantor desa.",
@@ -393,42 +392,6 @@ ERRORS: dict[Code, tuple[str, str]] = {
 }
 
 
-MONTHS = (
-    ("Jan", "Jan"), ("Feb", "Feb"), ("Mar", "Mar"), ("Apr", "Apr"), ("Mei", "May"), ("Jun", "Jun"),
-    ("Jul", "Jul"), ("Agu", "Aug"), ("Sep", "Sep"), ("Okt", "Oct"), ("Nov", "Nov"), ("Des", "Dec"),
-)  # fmt: skip
-
-
-def when_text(time_s: int) -> tuple[str, str]:
-    """Day and time in western Indonesian time, both languages."""
-    at = datetime.fromtimestamp(time_s, tz=UTC) + WIB
-    indonesian, english = MONTHS[at.month - 1]
-    return (
-        f"{at.day} {indonesian} {at.year}, {at:%H.%M} WIB",
-        f"{at.day} {english} {at.year}, {at:%H:%M} WIB",
-    )
-
-
-def amount_text(amount: int, unit: Unit | None) -> tuple[str, str]:
-    """An amount of a wallet in words, both languages."""
-    dotted, plain = f"{amount:,}".replace(",", "."), f"{amount:,}"
-    match unit:
-        case Unit.RUPIAH:
-            return f"Rp{dotted}", f"Rp{plain}"
-        case Unit.GRAM:
-            return f"{dotted} g", f"{plain} g"
-        case Unit.MILLILITRE:
-            return f"{dotted} ml", f"{plain} ml"
-        case Unit.PIECE:
-            return f"{dotted} buah", f"{plain} pieces"
-        case Unit.VISIT:
-            return f"{dotted} kunjungan", f"{plain} visits"
-        case Unit.BASKET:
-            return f"{dotted} paket", f"{plain} baskets"
-        case None:
-            return dotted, plain
-
-
 def text(outcome: Outcome, unit: Unit | None = None) -> tuple[str, str]:
     """(Indonesian, English) of an outcome; ``unit`` is its wallet's, for amounts."""
     templates = OUTCOMES[outcome.key]
@@ -442,16 +405,16 @@ def _fill(template: str, outcome: Outcome, unit: Unit | None, language: int) -> 
         unit = outcome.unit
     if isinstance(outcome, Nothing):
         if outcome.when_s is not None:
-            values["when"] = f" ({when_text(outcome.when_s)[language]})"
+            values["when"] = f" ({show.when(outcome.when_s)[language]})"
         if outcome.where is not None:
             place = ("di", "at")[language]
             values["where"] = f" {place} {outcome.where.decode('ascii', 'replace').strip()}"
         amount = outcome.amount
-        values["amount"] = "" if amount is None else amount_text(amount, unit)[language]
+        values["amount"] = "" if amount is None else show.amount(amount, unit)[language]
     if isinstance(outcome, Redeemed | Voided):
-        values["after"] = amount_text(outcome.after, unit)[language]
+        values["after"] = show.amount(outcome.after, unit)[language]
     if isinstance(outcome, Warn):
-        values["when"] = f" ({when_text(outcome.number)[language]})"
+        values["when"] = f" ({show.when(outcome.number)[language]})"
     if "most" in values:
-        values["most"] = amount_text(values["most"], unit)[language]
+        values["most"] = show.amount(values["most"], unit)[language]
     return " ".join(template.format_map(values).split())

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from terminal.messages import amount_text, when_text
 from terminal.outcomes import (
     NotRedeemed,
     NotVoided,
@@ -19,6 +18,7 @@ from terminal.outcomes import (
     Voided,
     VoidUnknown,
 )
+from ui.show import amount, when
 from wire.env import Environment
 from wire.objects import Programme, Unit
 from wire.receipt import Receipt, Verification
@@ -85,7 +85,7 @@ def slip(outcome: Outcome, context: Context) -> tuple[Line, ...]:
     unit = context.programme.unit if context.programme else None
     lines = [Line("KARTU HUMA BETANG SEJAHTERA", Style.TITLE), *_banner(context.env)]
     lines += _wrapped(context.place)
-    lines += [_pair("Mesin", _ascii(context.station)), _pair("Waktu", when_text(context.time_s)[0])]
+    lines += [_pair("Mesin", _ascii(context.station)), _pair("Waktu", when(context.time_s)[0])]
     lines.append(_pair("Kartu", masked(context.card_id)))
     if context.programme is not None:
         lines += _wrapped(context.programme.title_id, Style.STRONG)
@@ -116,12 +116,12 @@ def _moved(outcome: Redeemed | Voided, unit: Unit | None) -> list[Line]:
     label = "Diambil" if isinstance(outcome, Redeemed) else "Dikembalikan"
     lines = [
         _pair("No. bukti", str(receipt.sequence)),
-        _pair("Saldo sebelum", amount_text(outcome.before, unit)[0]),
-        _pair(label, amount_text(receipt.amount, unit)[0]),
-        _pair("Saldo sesudah", amount_text(outcome.after, unit)[0]),
+        _pair("Saldo sebelum", amount(outcome.before, unit)[0]),
+        _pair(label, amount(receipt.amount, unit)[0]),
+        _pair("Saldo sesudah", amount(outcome.after, unit)[0]),
     ]
     goods = outcome.lines if isinstance(outcome, Redeemed) else ()
-    lines += [_pair(f"  {g.good}", amount_text(g.quantity, g.unit)[0]) for g in goods]
+    lines += [_pair(f"  {g.good}", amount(g.quantity, g.unit)[0]) for g in goods]
     lines.append(_pair("Verifikasi", _verified(receipt)))
     lines.append(_pair("Tanda", receipt.hash.hex()[:12]))
     return lines
@@ -134,7 +134,7 @@ def _verified(receipt: Receipt) -> str:
 
 def _unmoved(context: Context, unit: Unit | None) -> list[Line]:
     sequence = "?" if context.card_sequence is None else str(context.card_sequence)
-    balance = "?" if context.balance is None else amount_text(context.balance, unit)[0]
+    balance = "?" if context.balance is None else amount(context.balance, unit)[0]
     return [_pair("Bukti terakhir", sequence), _pair("Saldo terakhir", balance)]
 
 

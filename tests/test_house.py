@@ -20,6 +20,7 @@ ARROWS: dict[str, set[str]] = {
     "issuer": {"wire", "keys", "card_os", "card_os.host", "ui"},
     "backend": {"wire", "keys", "ui"},
     "backend.audit": {"wire", "keys"},
+    "backend.face": {"wire", "keys", "backend.audit", "ui"},  # the auditor's: no database
     "ui": {"wire"},
     # The demo starts the real programs as processes; only cards are served by its own hand.
     "demo": {"wire", "keys", "card_os", "card_os.host", "card_os.reference"},

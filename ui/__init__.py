@@ -1,1 +1,1 @@
-"""The look the three faces share."""
+"""The look the three web faces share: base templates, style, pictures, sounds, words."""

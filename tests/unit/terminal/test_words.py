@@ -13,7 +13,7 @@ from terminal.asjson import as_json
 from terminal.counter import Counter, Tap, Wish
 from terminal.errors import Code
 from terminal.escpos_slip import encode
-from terminal.messages import ERRORS, OUTCOMES, amount_text, text
+from terminal.messages import ERRORS, OUTCOMES, text
 from terminal.outcomes import (
     AmountRefused,
     CardRefused,
@@ -31,6 +31,7 @@ from terminal.outcomes import (
 from terminal.printer import Printed, PrinterGone, print_on
 from terminal.slip import COLUMNS, Context, masked, slip
 from tests.support.terminal_world import CASH, FOOD, PIN, PROGRAMMES, START_S, at_work
+from ui.show import amount
 from wire.cvc import Role
 from wire.env import Environment
 from wire.log import Reason
@@ -109,7 +110,7 @@ def test_words_carry_the_data():
 
 @pytest.mark.parametrize("unit", [*Unit, None])
 def test_amounts_in_every_unit(unit):
-    assert all("1" in x for x in amount_text(1000, unit))
+    assert all("1" in x for x in amount(1000, unit))
 
 
 def test_refusals_tell_how_a_family_becomes_a_recipient():
@@ -136,7 +137,7 @@ def test_the_slip_shows_balances_sequence_terminal_and_no_whole_card_id():
         paid = visit.redeem(FOOD, 1)
     lines = slip(paid, context(terminal, card))
     page = "\n".join(x.text for x in lines)
-    for words in ("TERM0001", "4 paket", "3 paket", "1 paket", "5.000 g", "1 Jun 2026", "PIN",
+    for words in ("TERM0001", "4 paket", "3 paket", "1 paket", "5 kg", "1 Jun 2026", "PIN",
                   masked(card.card_id)):  # fmt: skip
         assert words in page
     assert all(len(x.text) <= COLUMNS for x in lines)
