@@ -54,8 +54,8 @@ def returnable(session: Session, d: Decision) -> int:
         )
     )  # fmt: skip
     return sum(
-        r.amount for r in rows
-        if not r.loss and "reversed" not in r.held.split(",")
+        r.amount - r.lost for r in rows
+        if "reversed" not in r.held.split(",")
         and not any(b.first <= r.sequence <= b.last for b in before)
     )  # fmt: skip
 

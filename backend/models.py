@@ -343,8 +343,8 @@ class ReceiptRow(SQLModel, table=True):
     intent_hash: bytes = blob()
     raw: bytes = blob()
     arrived_s: int = big()
-    loss: bool = False
-    """Drawn above what was ever entitled, or late: booked as a recorded loss."""
+    lost: int = big(default=0)
+    """What of its amount was drawn above what was ever entitled, or late: a recorded loss."""
     held: str = ""
     """Why it is not payable, in code words joined by a comma; empty when it is."""
 

@@ -101,7 +101,7 @@ def why_not(book: Book, row: ReceiptRow) -> Reasons:
             name, owner = f"{row.card_id.hex()}/{row.sequence}", row.terminal.hex()
             why = "debit after the hotlist naming the card"
             book.fault(Fault(12, name, row.hash, owner, why))
-    if row.loss:
+    if row.lost:
         reasons["loss"] = row.hash
     for held in book.session.exec(select(Hold).where(Hold.receipt == row.hash)):
         reasons[held.why] = held.evidence

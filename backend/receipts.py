@@ -79,8 +79,25 @@ def _row(book: Book, receipt: Receipt) -> ReceiptRow:
         terminal=receipt.terminal_id, terminal_sequence=receipt.terminal_sequence,
         terminal_time_s=receipt.terminal_time_s, intent_hash=receipt.intent_hash,
         raw=receipt.raw, arrived_s=book.now_s,
-        loss=c.consumed > entitled(book.session, receipt.card_id, receipt.wallet),
+        lost=_lost(book.session, receipt),
     )  # fmt: skip
+
+
+def _lost(session: Session, receipt: Receipt) -> int:
+    """What of a receipt's amount is a recorded loss (docs/ledger.md).
+
+    Of a debit what lies above what was entitled, unless its reversal came first; of a reversal
+    what its debit lost.
+    """
+    card_id, sequence, wallet = receipt.card_id, receipt.sequence, receipt.wallet
+    if receipt.kind == ReceiptKind.REVERSAL:
+        debit = find(session, card_id, sequence - 1)
+        return 0 if debit is None or debit.kind != ReceiptKind.DEBIT else debit.lost
+    after = find(session, card_id, sequence + 1)
+    if after is not None and after.kind == ReceiptKind.REVERSAL:
+        return 0
+    above = receipt.counters.consumed - entitled(session, card_id, wallet)
+    return min(receipt.amount, max(0, above))
 
 
 def entitled(session: Session, card_id: bytes, wallet: int) -> int:
@@ -108,17 +125,12 @@ def _book_amount(book: Book, row: ReceiptRow) -> None:
     programme = book.programme(row.wallet)
     if programme is None:
         return  # invariant 7 finds it: no entitlement can name this wallet
-    code = programme.code
-    if row.kind == ReceiptKind.DEBIT:
-        make = ledger.loss if row.loss else ledger.debit
-        book.add(make(row.hash, code, row.amount))
-        return
-    debit = find(book.session, row.card_id, row.sequence - 1)
-    if debit is not None and debit.loss:
-        row.loss = True
-        book.add(ledger.loss(row.hash, code, -row.amount))
-    else:
-        book.add(ledger.reversal(row.hash, code, row.amount))
+    code, is_debit, rest = programme.code, row.kind == ReceiptKind.DEBIT, row.amount - row.lost
+    if rest:
+        make = ledger.debit if is_debit else ledger.reversal
+        book.add(make(row.hash, code, rest))
+    if row.lost:
+        book.add(ledger.loss(row.hash, code, row.lost if is_debit else -row.lost))
 
 
 def _see_counters(

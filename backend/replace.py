@@ -100,10 +100,10 @@ def losses(session: Session, card_id: bytes, wallet: int) -> int:
     rows = session.exec(
         select(ReceiptRow).where(
             ReceiptRow.card_id == card_id, ReceiptRow.wallet == wallet,
-            col(ReceiptRow.loss).is_(True),
+            ReceiptRow.lost > 0,
         )
     )  # fmt: skip
-    return sum(r.amount if r.kind == ReceiptKind.DEBIT else -r.amount for r in rows)
+    return sum(r.lost if r.kind == ReceiptKind.DEBIT else -r.lost for r in rows)
 
 
 def reserve_open(session: Session, card: Card) -> list[bytes]:

@@ -140,14 +140,16 @@ def _decided(session: Session, wallet: int, kind: DecisionKind) -> int:
 def _redeemed(session: Session, wallet: int) -> tuple[int, int]:
     """(Σ(D − R) without losses, Σ losses), receipts one by one."""
     rows = session.exec(
-        select(ReceiptRow.kind, ReceiptRow.loss, func.sum(ReceiptRow.amount))
+        select(ReceiptRow.kind, func.sum(ReceiptRow.amount), func.sum(ReceiptRow.lost))
         .where(ReceiptRow.wallet == wallet)
-        .group_by(col(ReceiptRow.kind), col(ReceiptRow.loss))
+        .group_by(col(ReceiptRow.kind))
     )
-    sums = {False: 0, True: 0}
-    for kind, is_loss, total in rows:
-        sums[is_loss] += int(total) if kind == ReceiptKind.DEBIT else -int(total)
-    return sums[False], sums[True]
+    redeemed = losses = 0
+    for kind, amount, lost in rows:
+        sign = 1 if kind == ReceiptKind.DEBIT else -1
+        redeemed += sign * (int(amount) - int(lost))
+        losses += sign * int(lost)
+    return redeemed, losses
 
 
 def _counters(session: Session, wallet: int, issued: dict[bytes, int]) -> tuple[int, int]:

@@ -77,8 +77,7 @@ def expected_wallets(world: World) -> dict[Key, Postings]:
         for held in card.receipts.values():
             programme = by_wallet.get(held.receipt.wallet)
             if programme is not None:
-                key, postings = _receipt(world, held, programme.code)
-                expected[key] = postings
+                expected |= _receipt(world, held, programme.code)
     for o, decision in world.decisions(DecisionKind.MOVE, DecisionKind.RETURN):
         programme = by_wallet.get(decision.wallet)
         if programme is not None:
@@ -94,17 +93,20 @@ def expected_wallets(world: World) -> dict[Key, Postings]:
     return expected
 
 
-def _receipt(world: World, held: Held, code: int) -> tuple[Key, Postings]:
-    r, unit = held.receipt, f"wallet-{code}"
+def _receipt(world: World, held: Held, code: int) -> dict[Key, Postings]:
+    r, unit, lost = held.receipt, f"wallet-{code}", world.lost(held)
     sign = 1 if r.kind == ReceiptKind.DEBIT else -1
-    if world.is_loss(held):
-        return ("loss", r.hash, unit), _pair(
-            unit, f"recorded-loss/{code}", f"loss/{code}", sign * r.amount
+    made: dict[Key, Postings] = {}
+    if lost:
+        made["loss", r.hash, unit] = _pair(
+            unit, f"recorded-loss/{code}", f"loss/{code}", sign * lost
         )
-    kind = "debit" if sign == 1 else "reversal"
-    return (kind, r.hash, unit), _pair(
-        unit, f"outstanding/{code}", f"redeemed/{code}", sign * r.amount
-    )
+    if r.amount > lost:
+        kind = "debit" if sign == 1 else "reversal"
+        made[kind, r.hash, unit] = _pair(
+            unit, f"outstanding/{code}", f"redeemed/{code}", sign * (r.amount - lost)
+        )
+    return made
 
 
 def differences(world: World, expected: dict[Key, Postings], kinds: set[str]) -> list[Difference]:

@@ -126,9 +126,10 @@ class Card:
         """Every wallet issued or used."""
         return {*self.entitlements, *(h.receipt.wallet for h in self.receipts.values())}
 
-    def issued(self, wallet: int) -> int:
-        """The highest L ever issued to this wallet."""
-        return max([0, *(i.entitlement.loaded for i in self.entitlements.get(wallet, ()))])
+    def issued(self, wallet: int, before: int = NEVER) -> int:
+        """The highest L issued to this wallet before this place of the issuance log."""
+        found = (i for i in self.entitlements.get(wallet, ()) if i.entry.sequence < before)
+        return max((i.entitlement.loaded for i in found), default=0)
 
     def entitlement(self, wallet: int, sequence: int) -> Issued | None:
         """The entitlement of this sequence, if it was issued."""
@@ -306,8 +307,12 @@ class World:
 
     def arrival_order(self, held: Held) -> int:
         """Where in the issuance log the first acknowledgement of this receipt stands."""
+        return self._arrival(held)[0]
+
+    def _arrival(self, held: Held) -> tuple[int, int]:
+        """The same, and the place within that upload."""
         return min(
-            self.stations[p.station].arrival_order(p.record.sequence)
+            (self.stations[p.station].arrival_order(p.record.sequence), p.record.sequence)
             for p in (held.place, *held.also)
         )
 
@@ -321,16 +326,22 @@ class World:
             and o.entry.sequence < before
         )
 
-    def is_loss(self, held: Held) -> bool:
-        """Drawn above what was entitled when it arrived, or late after a MOVE (docs/ledger.md)."""
+    def lost(self, held: Held) -> int:
+        """What of its amount is a recorded loss: drawn above, or late (docs/ledger.md)."""
         r = held.receipt
         card = self.cards[r.card_id]
         if r.kind == ReceiptKind.REVERSAL:
-            before = card.receipts.get(r.sequence - 1)
-            is_of_debit = before is not None and before.receipt.kind == ReceiptKind.DEBIT
-            return is_of_debit and before is not None and self.is_loss(before)
-        moved = self.moved_away(r.card_id, r.wallet, self.arrival_order(held))
-        return r.counters.consumed > card.issued(r.wallet) - moved
+            debit = card.receipts.get(r.sequence - 1)
+            is_debit = debit is not None and debit.receipt.kind == ReceiptKind.DEBIT
+            return self.lost(debit) if debit is not None and is_debit else 0
+        after = card.receipts.get(r.sequence + 1)
+        is_undone = after is not None and after.receipt.kind == ReceiptKind.REVERSAL
+        if after is not None and is_undone and self._arrival(after) < self._arrival(held):
+            return 0
+        order = self.arrival_order(held)
+        moved = self.moved_away(r.card_id, r.wallet, order)
+        above = r.counters.consumed - (card.issued(r.wallet, order) - moved)
+        return min(r.amount, max(0, above))
 
     def ask_of(self, receipt: Receipt) -> Ask | None:
         """The intent in its terminal's own chain that this receipt names, hash included."""

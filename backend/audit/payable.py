@@ -65,7 +65,7 @@ def _reasons(world: World, card: Card, held: Held) -> set[str]:
         reasons.add("no-intent" if is_passed else "awaiting-log")
     else:
         reasons |= _of_ask(world, held, ask)
-    if world.is_loss(held):
+    if world.lost(held):
         reasons.add("loss")
     if r.hash in world.disputes:
         reasons.add("disputed")

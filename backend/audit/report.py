@@ -227,10 +227,9 @@ def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> Progr
         residual += card.issued(p.wallet) - (d - r + f)
         for held in card.of_wallet(p.wallet):
             sign = 1 if held.receipt.kind == ReceiptKind.DEBIT else -1
-            if world.is_loss(held):
-                losses += sign * held.receipt.amount
-            else:
-                redeemed += sign * held.receipt.amount
+            lost = world.lost(held)
+            losses += sign * lost
+            redeemed += sign * (held.receipt.amount - lost)
     moved = _decided(world, p.wallet, DecisionKind.MOVE)
     returned = _decided(world, p.wallet, DecisionKind.RETURN)
     handed: Counter[str] = Counter()

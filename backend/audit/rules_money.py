@@ -168,7 +168,7 @@ def _decisions(world: World) -> Iterator[Finding]:
                 continue
             if held.receipt.kind == ReceiptKind.DEBIT and (d.card_id, n) not in returned:
                 returned.add((d.card_id, n))
-                took += held.receipt.amount
+                took += held.receipt.amount - world.lost(held)
         if d.amount > took:
             yield _finding(d.number, "more was returned than these receipts took", o.hash)
 
@@ -176,9 +176,8 @@ def _decisions(world: World) -> Iterator[Finding]:
 def _residual(world: World, card: Card, wallet: int) -> int:
     """L issued − what its receipts took without recorded losses − F."""
     taken = sum(
-        h.receipt.amount if h.receipt.kind == ReceiptKind.DEBIT else -h.receipt.amount
+        (h.receipt.amount - world.lost(h)) * (1 if h.receipt.kind == ReceiptKind.DEBIT else -1)
         for h in card.of_wallet(wallet)
-        if not world.is_loss(h)
     )
     return card.issued(wallet) - taken - books.forfeited(world)[card.card_id][wallet]
 

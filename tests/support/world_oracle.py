@@ -227,9 +227,9 @@ def _check_wallets(w: World, issued: list[EntitlementRow], decisions: list[Decis
                 for r in card.truth.values() if r.wallet == wallet.code
             )  # fmt: skip
             losses = sum(
-                rows[r.hash].amount
+                rows[r.hash].lost if r.kind == ReceiptKind.DEBIT else -rows[r.hash].lost
                 for r in card.truth.values()
-                if r.wallet == wallet.code and r.hash in rows and rows[r.hash].loss
+                if r.wallet == wallet.code and r.hash in rows
             )
             require(taken + moved[key] - losses <= loaded[key] or moved[key] == 0,
                     "moved and spent more than was issued")  # fmt: skip
