@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from enum import StrEnum
 
 from backend.audit import books, goods, payable
-from backend.audit.findings import Alert, Explained
+from backend.audit.facts import Fact
+from backend.audit.findings import Alert, Explained, say
+from backend.audit.forms import Amount
 from backend.audit.model import Station, World
 from backend.audit.registry import is_old
 from backend.audit.rules_chain import proven
@@ -54,15 +56,15 @@ def _aged(world: World) -> Iterator[Alert]:
         for gap in gaps(world, card):
             if not is_old(world, gap.since_s, p.gap_age_s):
                 subject = f"{card.card_id.hex()}/{gap.sequence}"
-                yield Alert(Kind.GAP, subject, "receipt missing", gap.since_s)
+                yield Alert(Kind.GAP, subject, since_s=gap.since_s)
     for ask in asks(world):
         since_s = ask.place.record.time_s
         if is_not_returned(world, ask) and not is_old(world, since_s, p.returned_age_s):
-            yield Alert(Kind.NOT_RETURNED, ask.place.name, "goods not returned yet", since_s)
+            yield Alert(Kind.NOT_RETURNED, ask.place.name, since_s=since_s)
     for count in unexplained(world):
         is_young = not is_old(world, count.since_s, p.statement_age_s)
         if is_young and not count.is_impossible and not count.terminals:
-            yield Alert(Kind.STATEMENT, count.card.card_id.hex(), count.what, count.since_s)
+            yield Alert(Kind.STATEMENT, count.card.card_id.hex(), since_s=count.since_s)
 
 
 def _open(world: World) -> Iterator[Alert]:
@@ -70,17 +72,15 @@ def _open(world: World) -> Iterator[Alert]:
     for name, owed in sorted(judged.items()):
         if "awaiting-log" in owed.why:
             r = owed.held.receipt
-            yield Alert(Kind.AWAITING_LOG, owed.held.name, r.terminal_id.hex(), r.terminal_time_s)
+            yield Alert(Kind.AWAITING_LOG, owed.held.name, since_s=r.terminal_time_s)
         if name in world.disputes:
-            yield Alert(Kind.DISPUTE, owed.held.name, "disputed by the holder")
+            yield Alert(Kind.DISPUTE, owed.held.name)
     for name in sorted(books.replay(world, judged).open):
-        yield Alert(Kind.UNPAID, judged[name].held.name, f"{judged[name].minor} rupiah")
+        yield Alert(Kind.UNPAID, judged[name].held.name, judged[name].minor)
     for ask in asks(world):
         station = world.stations[ask.place.station]
         if ask.receipt is None and not ask.aborted and station.lost is None:
-            yield Alert(
-                Kind.OPEN_INTENT, ask.place.name, "outcome unknown", ask.place.record.time_s
-            )
+            yield Alert(Kind.OPEN_INTENT, ask.place.name, since_s=ask.place.record.time_s)
     received = {
         place.record.body.delivery
         for s in world.stations.values()
@@ -89,7 +89,7 @@ def _open(world: World) -> Iterator[Alert]:
     }
     for o, delivery in world.of(StockDelivery):
         if o.hash not in received:
-            yield Alert(Kind.ON_THE_WAY, delivery.number, delivery.terminal.hex(), delivery.time_s)
+            yield Alert(Kind.ON_THE_WAY, delivery.number, since_s=delivery.time_s)
 
 
 def _unusual(world: World) -> Iterator[Alert]:
@@ -113,15 +113,15 @@ def _unusual(world: World) -> Iterator[Alert]:
             officer, since_s, _ = handed[r.card_id]
             on_shift = _officer_at(shifts.get(r.terminal_id, []), r.terminal_time_s)
             if on_shift == officer and r.terminal_time_s - since_s < FIRST_DEBIT_DAYS * DAY_S:
-                yield Alert(Kind.FIRST_DEBIT, held.name, f"officer {officer}", r.terminal_time_s)
+                yield Alert(Kind.FIRST_DEBIT, held.name, officer, r.terminal_time_s)
     for terminal, number in sorted(bypasses.items()):
         if number:
-            yield Alert(Kind.BYPASS, terminal, f"{number} bypasses")
+            yield Alert(Kind.BYPASS, terminal, number)
     for terminal_id, every in sorted(times.items()):
         every.sort()
         for a, b in zip(every, every[BURST - 1 :], strict=False):
             if b - a < BURST_S:
-                yield Alert(Kind.BURST, terminal_id.hex(), f"{BURST} debits in {b - a} s", a)
+                yield Alert(Kind.BURST, terminal_id.hex(), BURST, a)
                 break
 
 
@@ -145,7 +145,7 @@ def _officer_at(shifts: list[tuple[int, int]], time_s: int) -> int | None:
 def explained(world: World) -> list[Explained]:
     """Every matter that only a closed terminal's records could show, with its money."""
     found: list[Explained] = []
-    judged, shelves = payable.judge(world), goods.shelves(world)
+    judged, shelves, units = payable.judge(world), goods.shelves(world), world.units()
     for _, station in sorted(world.stations.items()):
         if station.lost is None:
             continue
@@ -158,26 +158,28 @@ def explained(world: World) -> list[Explained]:
             }
         )
         shelf = shelves[station.station]
-        stock = ", ".join(f"{n} {good}" for good, n in sorted(shelf.loss.items()) if n)
-        what = (
-            f"closed after record {station.lost.last}; officers {', '.join(officers) or '-'}; "
-            f"to the loss account: {stock or '-'}"
-        )
+        what = say(Fact.CLOSED, number=station.lost.last, officers=", ".join(officers) or "-")
         found.append(Explained(name, what))
+        found += [
+            Explained(name, say(Fact.WRITTEN_OFF, good=good, quantity=Amount(n, units.get(good))))
+            for good, n in sorted(shelf.loss.items())
+            if n
+        ]
         for owed in judged.values():
             r = owed.held.receipt
             if r.terminal_id == station.station and station.is_closed_before(r.terminal_sequence):
-                decided = "" if "terminal-lost" in owed.why else ", decided"
-                what = f"receipt {owed.held.name} brought home: {owed.minor} rupiah{decided}"
+                is_open = "terminal-lost" in owed.why
+                fact = Fact.BROUGHT_HOME if is_open else Fact.BROUGHT_HOME_DECIDED
+                what = say(fact, receipt=owed.held.name, amount_minor=owed.minor)
                 found.append(Explained(name, what))
         found += [
-            Explained(name, f"intent {ask.place.name}: outcome not recorded")
+            Explained(name, say(Fact.OUTCOME_UNKNOWN, intent=ask.place.name))
             for ask in station.asks.values()
             if ask.receipt is None and not ask.aborted
         ]
     for count in unexplained(world):
         found += [
-            Explained(t, f"card {count.card.card_id.hex()}: {count.what}")
+            Explained(t, say(Fact.CARD_COUNT, card=count.card.card_id.hex(), fact=count.what))
             for t in count.terminals
             if not count.is_impossible
         ]

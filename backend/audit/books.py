@@ -10,6 +10,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from backend.audit.facts import Fact
+from backend.audit.findings import What, say
 from backend.audit.goods import Postings, Shelf
 from backend.audit.model import RUPIAH, Held, World
 from backend.audit.payable import Owed
@@ -35,14 +37,14 @@ class Difference:
     sequence: int
 
     @property
-    def what(self) -> str:
+    def what(self) -> What:
         """In words."""
         kind, _, good = self.key
         if self.found is None:
-            return f"{kind} ({good}) is missing from the ledger"
+            return say(Fact.LEDGER_MISSING, entry_kind=kind, good=good)
         if self.expected is None:
-            return f"{kind} ({good}) stands in the ledger without an object that gives it"
-        return f"{kind} ({good}) has other accounts or amounts than its object gives"
+            return say(Fact.LEDGER_UNEXPLAINED, entry_kind=kind, good=good)
+        return say(Fact.LEDGER_OTHER, entry_kind=kind, good=good)
 
 
 def postings_of(entry: LedgerEntry) -> dict[str, Postings]:
@@ -203,7 +205,7 @@ class Settlement:
     payable: set[bytes] = field(default_factory=set)
     settled: Counter[str] = field(default_factory=Counter)
     open: set[bytes] = field(default_factory=set)
-    wrong: list[tuple[LedgerEntry, str]] = field(default_factory=list)
+    wrong: list[tuple[LedgerEntry, What]] = field(default_factory=list)
 
 
 def replay(world: World, judged: dict[bytes, Owed]) -> Settlement:
@@ -239,7 +241,7 @@ class _Replay:
                     self.result.open.add(name)
         return self.result
 
-    def _wrong(self, entry: LedgerEntry, what: str) -> None:
+    def _wrong(self, entry: LedgerEntry, what: What) -> None:
         self.result.wrong.append((entry, what))
 
     def _expected(self, owed: Owed, sign: int) -> dict[str, Postings]:
@@ -254,14 +256,14 @@ class _Replay:
             if entry.evidence in self.world.aside_names:
                 self._skip(entry)  # listed under what set it aside
             else:
-                self._wrong(entry, "a payable without a proven debit")
+                self._wrong(entry, say(Fact.PAYABLE_UNPROVEN))
             return
         if postings_of(entry) != self._expected(debt.owed, 1):
-            self._wrong(entry, "a payable of another amount or provider than its receipt gives")
+            self._wrong(entry, say(Fact.PAYABLE_OTHER))
             self._skip(entry)
             return
         if debt.is_owed:
-            self._wrong(entry, "one debit is payable twice")
+            self._wrong(entry, say(Fact.PAYABLE_TWICE))
             self._skip(entry)
             return
         debt.is_owed = True
@@ -294,7 +296,7 @@ class _Replay:
             else:
                 debt.line = (entry.sequence, entry.evidence, -debt.owed.minor)
             return
-        self._wrong(entry, "an unpayable of nothing that was payable")
+        self._wrong(entry, say(Fact.UNPAYABLE_NOTHING))
         self._skip(entry)
 
     def _meant(self, evidence: bytes) -> list[bytes]:
@@ -334,7 +336,7 @@ class _Replay:
         providers = [a.removeprefix("payable/") for a, _ in found if a.startswith("payable/")]
         codes = [a.removeprefix("funds/") for a, _ in found if a.startswith("funds/")]
         if len(providers) != 1 or len(codes) != 1 or not codes[0].isdecimal():
-            self._wrong(entry, "a settlement of other accounts than one provider's and one fund's")
+            self._wrong(entry, say(Fact.SETTLEMENT_SHAPE))
             return
         provider, code = providers[0], int(codes[0])
         amount = found[f"payable/{provider}", RUPIAH]
@@ -349,7 +351,7 @@ class _Replay:
         evidence = sha256(b"".join(e for _, e, _ in lines)).digest()
         is_right = (amount, evidence) == (sum(minor for _, _, minor in lines), entry.evidence)
         if not is_right and (provider, code) not in self.skipped:
-            self._wrong(entry, "a settlement that is not the sum of what it says it pays")
+            self._wrong(entry, say(Fact.SETTLEMENT_SUM))
         for debt in covered:
             debt.is_paid = debt.is_owed
             debt.line = None

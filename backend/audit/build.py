@@ -15,7 +15,8 @@ from pyroaring import BitMap
 
 from backend.audit import logs
 from backend.audit.errors import DemoRootError, TrustUnreadableError
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, of_error, say
 from backend.audit.load import SHAPES, Export
 from backend.audit.model import Card, Issued, Object, Station, World
 from keys.errors import DemoRefusedError, KeysError, RevokedKeyError
@@ -122,20 +123,20 @@ def _chain(
         try:
             entry = parse(raw)
         except WireError as e:
-            _chain_fault(world, f"{name}/{expected}", f"the entry cannot be read: {e}")
+            _chain_fault(world, f"{name}/{expected}", say(Fact.ENTRY_UNREADABLE, detail=str(e)))
             expected += 1
             previous = sha256(raw).digest()
             continue
         if (entry.sequence, entry.previous) != (expected, previous):
-            _chain_fault(world, f"{name}/{expected}", "the entry does not follow the one before")
+            _chain_fault(world, f"{name}/{expected}", say(Fact.ENTRY_NOT_FOLLOWING))
         if entries and entry.time_s < entries[-1].time_s:
-            _chain_fault(world, f"{name}/{expected}", "the entry is older than the one before")
+            _chain_fault(world, f"{name}/{expected}", say(Fact.ENTRY_OLDER))
         entries.append(entry)
         previous, expected = entry.hash, expected + 1
     return entries
 
 
-def _chain_fault(world: World, subject: str, what: str) -> None:
+def _chain_fault(world: World, subject: str, what: What) -> None:
     world.chain_faults.append(Finding(Invariant.CHAINED_LEDGER, subject, what))
 
 
@@ -143,7 +144,7 @@ def bad(world: World, error: Exception, subject: str, name: bytes, owner: str) -
     """Set an item aside for what its verification raised."""
     is_foreign = isinstance(error, EnvironmentMismatchError)
     invariant = Invariant.NO_SPECIMEN if is_foreign else Invariant.SIGNATURES
-    world.set_aside(invariant, subject, str(error), name, owner)
+    world.set_aside(invariant, subject, of_error(error), name, owner)
 
 
 # --- issuance log ------------------------------------------------------------
@@ -193,7 +194,7 @@ def _enter_card(world: World, entry: IssuanceEntry) -> None:
         world.set_aside(
             Invariant.ISSUANCE_LOG,
             identity.card_id.hex(),
-            "a second certificate of one card",
+            say(Fact.CERTIFICATE_TWICE),
             identity.certificate.digest,
             "key service",
         )
@@ -213,7 +214,7 @@ def _enter_entitlement(world: World, entry: IssuanceEntry) -> None:
         world.set_aside(
             Invariant.ISSUANCE_LOG,
             e.card_id.hex(),
-            "an entitlement of a card that was never certified",
+            say(Fact.ENTITLEMENT_NO_CARD),
             e.hash,
             "key service",
         )
@@ -228,7 +229,7 @@ def _enter_station(world: World, entry: IssuanceEntry, name: bytes) -> None:
         world.set_aside(
             Invariant.ISSUANCE_LOG,
             enrolment.station.hex(),
-            "a station id was enrolled twice",
+            say(Fact.STATION_TWICE),
             name,
             "registry",
         )
@@ -251,7 +252,7 @@ def _objects(world: World, export: Export) -> None:
             _chain_fault(
                 world,
                 f"issuance/{entry.sequence}",
-                f"the {entry.note or 'enrolment'} it names is not in the export",
+                say(Fact.OBJECT_ABSENT, object_kind=entry.note or Enrolment.KIND),
             )
     for o, lost in world.of(TerminalLost):
         station = world.stations.get(lost.terminal)
@@ -264,7 +265,7 @@ def _objects(world: World, export: Export) -> None:
             bad(world, e, f"hotlist/{hotlist.version}", o.hash, "policy")
             continue
         if world.hotlists.setdefault(hotlist.version, serials) != serials:
-            _chain_fault(world, f"hotlist/{hotlist.version}", "two hotlists of one version")
+            _chain_fault(world, f"hotlist/{hotlist.version}", say(Fact.TWO_HOTLISTS))
 
 
 def _object(world: World, shape: type[SignedShape], subject: str, raw: bytes) -> bytes:
@@ -282,7 +283,7 @@ def _object(world: World, shape: type[SignedShape], subject: str, raw: bytes) ->
         world.set_aside(
             Invariant.ISSUANCE_LOG,
             subject,
-            f"a {shape.KIND} that the issuance log does not hold",
+            say(Fact.OBJECT_NOT_LOGGED, object_kind=shape.KIND),
             name,
             shape.SIGNER.name.lower(),
         )
@@ -308,7 +309,7 @@ def _heads(world: World, export: Export) -> None:
     )
     for name, covered, entries in newest:
         if entries and covered < entries[-1].sequence:
-            _chain_fault(world, name, "no published head covers the last entries")
+            _chain_fault(world, name, say(Fact.HEAD_MISSING))
 
 
 def _head(world: World, shape: type[H], raw: bytes, subject: str) -> int:
@@ -360,4 +361,4 @@ def check_head(
     """Note a head whose entry is missing or another."""
     at = head.sequence
     if not 0 < at <= len(entries) or entries[at - 1].hash != head.head:
-        _chain_fault(world, subject, f"the head of entry {at} is not that of the chain")
+        _chain_fault(world, subject, say(Fact.HEAD_OTHER, number=at))

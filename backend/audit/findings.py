@@ -4,8 +4,73 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Union
 
+from backend.audit.facts import Fact
+from backend.audit.forms import Amount, moment, number, rupiah
+from backend.audit.messages import ALERTS, HOLDS, KINDS, pick
+from backend.audit.messages_facts import FACTS
+from keys.errors import OutsideWindowError, RevokedKeyError, UnknownKeyError
+from wire.errors import EnvironmentMismatchError, FormatError, SignatureInvalidError
 from wire.invariants import TITLES, Invariant
+
+Value = Union[str, int, tuple[str, ...], Amount, "What"]
+
+
+@dataclass(frozen=True, slots=True)
+class What:
+    """One sentence about an export, in both languages: a fact and the values it speaks of."""
+
+    fact: Fact
+    values: tuple[tuple[str, Value], ...] = ()
+
+    def text(self, language: str) -> str:
+        """The sentence; ids in it are hex."""
+        shown = {key: _shown(key, value, language) for key, value in self.values}
+        return pick(FACTS[self.fact], language).format(**shown)
+
+    def __str__(self) -> str:
+        return self.text("en")
+
+
+def say(fact: Fact, /, **values: Value) -> What:
+    """A fact with its values, named as :data:`backend.audit.messages_facts.FACTS` has them."""
+    return What(fact, tuple(values.items()))
+
+
+def _shown(key: str, value: Value, language: str) -> str:
+    if isinstance(value, What | Amount):
+        return value.text(language)
+    if isinstance(value, tuple):
+        return ", ".join(pick(HOLDS.get(x, (x, x)), language) for x in value)
+    if key == "good" or key.endswith("_kind"):
+        return _word(str(value), language)
+    if isinstance(value, str):
+        return value
+    if key.endswith("_s"):
+        return moment(value, language)
+    return rupiah(value, language) if key.endswith("_minor") else number(value, language)
+
+
+def _word(kind: str, language: str) -> str:
+    """A kind of object, ledger entry, good or role; one we do not know stands as it is."""
+    return pick(KINDS.get(kind, (kind, kind)), language)
+
+
+_OF_ERROR: tuple[tuple[type[Exception], Fact], ...] = (
+    (EnvironmentMismatchError, Fact.FOREIGN),
+    (SignatureInvalidError, Fact.BAD_SIGNATURE),
+    (FormatError, Fact.BAD_FORM),
+    (UnknownKeyError, Fact.UNKNOWN_KEY),
+    (OutsideWindowError, Fact.KEY_TIME),
+    (RevokedKeyError, Fact.KEY_REVOKED),
+)
+
+
+def of_error(error: Exception) -> What:
+    """What an item is set aside for, by what its verification raised."""
+    fact = next((f for kind, f in _OF_ERROR if isinstance(error, kind)), Fact.NOT_TRUSTED)
+    return say(fact, detail=str(error))
 
 
 class Severity(IntEnum):
@@ -38,7 +103,7 @@ class Finding:
 
     invariant: Invariant
     subject: str
-    what: str
+    what: What
     evidence: tuple[str, ...] = ()
     owner: str = "backend"
 
@@ -56,7 +121,9 @@ class Finding:
             "title_en": title_en,
             "severity": int(self.severity),
             "subject": self.subject,
-            "what": self.what,
+            "code": str(self.what.fact),
+            "what": self.what.text("id"),
+            "what_en": self.what.text("en"),
             "evidence": list(self.evidence),
             "owner": self.owner,
         }
@@ -67,7 +134,12 @@ class Explained:
     """An open matter that a TERMINAL_LOST closes: listed, never counted as a finding."""
 
     terminal: str
-    what: str
+    what: What
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in the machine-readable report."""
+        return {"terminal": self.terminal, "code": str(self.what.fact),
+                "what": self.what.text("id"), "what_en": self.what.text("en")}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +151,11 @@ class Alert:
 
     kind: str
     subject: str
-    what: str
+    number: int = 0
     since_s: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in the machine-readable report."""
+        what, what_en = ALERTS[self.kind]
+        return {"kind": str(self.kind), "subject": self.subject, "what": what, "what_en": what_en,
+                "number": self.number, "since_s": self.since_s}  # fmt: skip

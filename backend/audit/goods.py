@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from backend.audit.facts import Fact
+from backend.audit.findings import What, say
+from backend.audit.forms import Amount
 from backend.audit.model import RUPIAH, Ask, Place, Station, World
 from wire.errors import FormatError
 from wire.log import RecordType, StockMove
@@ -35,7 +38,7 @@ class Shelf:
     slack: Counter[str] = field(default_factory=Counter)
     unseen: Counter[str] | None = None
     skipped: set[bytes] = field(default_factory=set)
-    faults: list[tuple[Place, str]] = field(default_factory=list)
+    faults: list[tuple[Place, What]] = field(default_factory=list)
     postings: list[tuple[str, bytes, Postings]] = field(default_factory=list)
     is_tainted: bool = False
 
@@ -90,6 +93,7 @@ class _Walk:
     ) -> None:
         self.world, self.station = world, station
         self.programmes, self.deliveries = programmes, deliveries
+        self.units = world.units()
         self.shelf = Shelf(is_tainted=station.is_tainted)
         self.received: set[tuple[bytes, str]] = set()
         self.by_delivered = {
@@ -104,6 +108,9 @@ class _Walk:
             for void in station.asks.values()
             if void.is_void and void.returned
         }
+
+    def _amount(self, good: str, quantity: int) -> Amount:
+        return Amount(quantity, self.units.get(good))
 
     @property
     def account(self) -> str:
@@ -190,7 +197,12 @@ class _Walk:
         for good in {*says, *should_be}:
             counted, left = says.get(good, 0), max(0, should_be[good])
             if not max(0, left - shelf.slack[good]) <= counted <= left:
-                what = f"{good}: counted {counted}, its records leave {should_be[good]}"
+                what = say(
+                    Fact.COUNTED_OTHER,
+                    good=good,
+                    counted=self._amount(good, counted),
+                    left=self._amount(good, should_be[good]),
+                )
                 shelf.faults.append((place, what))
         if shelf.unseen is None:
             shelf.counted = says
@@ -213,7 +225,7 @@ class _Walk:
                 delivery = self.deliveries.get(body.delivery or b"")
                 if delivery is None or delivery.terminal != self.station.station:
                     if (body.delivery or b"") not in self.world.aside_names:
-                        what = "stock came or went without a signed delivery to this terminal"
+                        what = say(Fact.NO_DELIVERY)
                         shelf.faults.append((place, what))
                     else:
                         shelf.is_tainted = True
@@ -238,10 +250,16 @@ class _Walk:
         for line in delivery.lines:
             signed[line.good] += line.quantity
         if (body.delivery, body.line.good) in self.received:
-            self.shelf.faults.append((place, f"{body.line.good} was received twice"))
+            self.shelf.faults.append((place, say(Fact.RECEIVED_TWICE, good=body.line.good)))
             return
         self.received.add((body.delivery, body.line.good))
         self.shelf.delivered[body.line.good] += signed[body.line.good]
         if signed[body.line.good] != body.line.quantity:
-            what = f"received {body.line.quantity}, the delivery says {signed[body.line.good]}"
-            self.shelf.faults.append((place, f"{body.line.good}: {what}"))
+            good, quantity = body.line.good, body.line.quantity
+            what = say(
+                Fact.RECEIVED_OTHER,
+                good=good,
+                quantity=self._amount(good, quantity),
+                signed=self._amount(good, signed[good]),
+            )
+            self.shelf.faults.append((place, what))

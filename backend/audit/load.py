@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backend.audit.errors import ExportUnreadableError
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, say
 from wire import cbor
 from wire.errors import FormatError
 from wire.invariants import Invariant
@@ -103,14 +104,14 @@ class _Reader:
         self.folder = folder
         self.faults: list[Finding] = []
 
-    def fault(self, invariant: Invariant, name: str, what: str) -> None:
+    def fault(self, invariant: Invariant, name: str, what: What) -> None:
         self.faults.append(Finding(invariant, name, what, (name,)))
 
     def bytes_of(self, name: str) -> bytes | None:
         try:
             return (self.folder / name).read_bytes()
         except OSError:
-            self.fault(Invariant.CHAINED_LEDGER, name, "the file is missing or cannot be read")
+            self.fault(Invariant.CHAINED_LEDGER, name, say(Fact.FILE_MISSING))
             return None
 
     def sequence(self, name: str, invariant: Invariant) -> tuple[bytes, ...]:
@@ -120,14 +121,14 @@ class _Reader:
         try:
             items.extend(cbor.decode_sequence(raw or b""))
         except (FormatError, IndexError) as e:
-            self.fault(invariant, name, f"the file is damaged after {len(items)} items: {e}")
+            self.fault(invariant, name, say(Fact.FILE_DAMAGED, items=len(items), detail=str(e)))
         return tuple(items)
 
     def uploads(self) -> tuple[UploadFile, ...]:
         """Every file whose name is that of an upload."""
         folder = self.folder / "uploads"
         if not folder.is_dir():
-            self.fault(Invariant.CHAINED_LEDGER, "uploads", "the folder is missing")
+            self.fault(Invariant.CHAINED_LEDGER, "uploads", say(Fact.FOLDER_MISSING))
             return ()
         found = []
         for path in sorted(folder.iterdir())[:MAX_FILES]:
@@ -141,4 +142,4 @@ class _Reader:
         for path in sorted(self.folder.rglob("*")):
             name = path.relative_to(self.folder).as_posix()
             if path.is_file() and name not in known:
-                self.fault(Invariant.CHAINED_LEDGER, name, "a file that is no part of an export")
+                self.fault(Invariant.CHAINED_LEDGER, name, say(Fact.FILE_STRANGE))

@@ -9,7 +9,8 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any
 
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, of_error, say
 from backend.audit.load import UPLOAD_NAME, UploadFile
 from backend.audit.model import NEVER, Ask, Held, Place, Said, Station, World
 from wire import cbor, log
@@ -55,7 +56,7 @@ def _upload(world: World, file: UploadFile) -> None:
             world.set_aside(
                 Invariant.ISSUANCE_LOG,
                 subject,
-                "the upload of a station that was never enrolled",
+                say(Fact.UPLOAD_NO_STATION),
                 name,
                 "registry",
             )
@@ -65,7 +66,7 @@ def _upload(world: World, file: UploadFile) -> None:
     except WireError as e:
         is_foreign = isinstance(e, EnvironmentMismatchError)
         invariant = Invariant.NO_SPECIMEN if is_foreign else Invariant.SIGNATURES
-        world.set_aside(invariant, subject, str(e), name, named.hex())
+        world.set_aside(invariant, subject, of_error(e), name, named.hex() or "backend")
         if station is not None:
             station.is_tainted = True
         return
@@ -74,7 +75,7 @@ def _upload(world: World, file: UploadFile) -> None:
         head.first,
         head.last,
     ):
-        what = "the file's name is not that of its upload"
+        what = say(Fact.UPLOAD_NAME)
         world.chain_faults.append(Finding(Invariant.CHAINED_LEDGER, subject, what))
     station.ends.add(head.last)
     _merge(station, head, records, subject)
@@ -92,7 +93,7 @@ def _open(raw: bytes) -> tuple[UploadHead, Sign1, list[Record]]:
     return UploadHead.parse(cose.payload), cose, records
 
 
-def _fault(station: Station, invariant: Invariant, sequence: int, what: str) -> None:
+def _fault(station: Station, invariant: Invariant, sequence: int, what: What) -> None:
     subject = f"{station.station.hex()}/{sequence}"
     finding = Finding(invariant, subject, what, (subject,), station.station.hex())
     if finding not in station.faults:
@@ -106,7 +107,7 @@ def _merge(station: Station, head: UploadHead, records: list[Record], subject: s
             station,
             Invariant.TERMINAL_CHAIN,
             head.first,
-            f"{subject}: records are not those the head counts",
+            say(Fact.UPLOAD_RECORDS, file=subject),
         )
     for record in records:
         held = station.records.setdefault(record.sequence, record)
@@ -115,7 +116,7 @@ def _merge(station: Station, head: UploadHead, records: list[Record], subject: s
                 station,
                 Invariant.TERMINAL_CHAIN,
                 record.sequence,
-                "the same sequence was signed with other bytes",
+                say(Fact.RECORD_FORKED),
             )
 
 
@@ -132,10 +133,10 @@ def _arrivals(world: World) -> None:
                 station,
                 Invariant.TERMINAL_CHAIN,
                 ack.last,
-                "acknowledged, but the record is missing or another",
+                say(Fact.ACKNOWLEDGED_OTHER),
             )
         elif ack.last not in station.ends:
-            what = f"the upload acknowledged up to {ack.last} is not in the export"
+            what = say(Fact.UPLOAD_ABSENT, number=ack.last)
             world.chain_faults.append(Finding(Invariant.CHAINED_LEDGER, ack.station.hex(), what))
     for station in world.stations.values():
         station.arrivals.sort()
@@ -146,25 +147,32 @@ def _check_chain(station: Station) -> None:
     for sequence, record in sorted(station.records.items()):
         if not station.is_tainted:
             if sequence != expected:
-                _fault(station, Invariant.TERMINAL_CHAIN, expected, "records are missing")
+                _fault(station, Invariant.TERMINAL_CHAIN, expected, say(Fact.RECORDS_MISSING))
             elif record.previous != previous:
                 _fault(
                     station,
                     Invariant.TERMINAL_CHAIN,
                     sequence,
-                    "the record does not link to the one before",
+                    say(Fact.RECORD_UNLINKED),
                 )
         if record.time_s < time_s:
-            _fault(station, Invariant.TIME, sequence, "the record is older than the one before")
+            _fault(station, Invariant.TIME, sequence, say(Fact.RECORD_OLDER))
         arrived = station.arrival(sequence)
         if arrived is not None and record.time_s > arrived + MAX_AHEAD_S:
-            _fault(station, Invariant.TIME, sequence, "the record is younger than its arrival")
+            _fault(station, Invariant.TIME, sequence, say(Fact.RECORD_FUTURE))
         previous, expected = record.hash, sequence + 1
         time_s = max(time_s, record.time_s)
 
 
 MAX_AHEAD_S = 300  # as the backend allows a terminal's clock (backend/ingest.py)
 
+
+_NO_INTENT = {
+    "aborted": Fact.ABORTED_NO_INTENT,
+    "delivered": Fact.DELIVERED_NO_INTENT,
+    "returned": Fact.RETURNED_NO_INTENT,
+    "given_back": Fact.GIVEN_BACK_NO_INTENT,
+}
 
 # --- records ------------------------------------------------------------
 
@@ -201,9 +209,9 @@ class _Reader:
             case RecordType.PIN | RecordType.HANDOVER:
                 self.item(place, body.statement)
             case RecordType.LOAD:
-                self._logged(place, body.entitlement, body.statement, "entitlement")
+                self._logged(place, body.entitlement, body.statement, Fact.ENTITLEMENT_NOT_LOGGED)
             case RecordType.SCRIPT:
-                self._logged(place, body.script, body.statement, "script")
+                self._logged(place, body.script, body.statement, Fact.SCRIPT_NOT_LOGGED)
             case RecordType.SYNC:
                 self._sync(place, body)
             case RecordType.DISPUTE:
@@ -227,9 +235,7 @@ class _Reader:
             return
         debit = self.station.asks.get(body.intent)
         if debit is None or debit.is_void or debit.card_id != body.card_id:
-            self.station.loose.append(
-                (Invariant.VOIDS, place, "the void names no debit of this card here")
-            )
+            self.station.loose.append((Invariant.VOIDS, place, say(Fact.VOID_NO_DEBIT)))
             debit = None
         void = Ask(
             place,
@@ -257,7 +263,7 @@ class _Reader:
                 if what in {"returned", "given_back"}
                 else (Invariant.INTENT_RECEIPT)
             )
-            self.station.loose.append((invariant, place, f"{what}, but there is no such intent"))
+            self.station.loose.append((invariant, place, say(_NO_INTENT[what])))
             return None
         getattr(ask, what).append(place.record)
         return ask
@@ -267,14 +273,14 @@ class _Reader:
         ask = self.station.asks.get(body.intent)
         if ask is None:
             self.station.loose.append(
-                (Invariant.INTENT_RECEIPT, place, "a receipt of no intent of this terminal")
+                (Invariant.INTENT_RECEIPT, place, say(Fact.RECEIPT_NO_INTENT))
             )
         elif isinstance(item, Receipt):
             ask.receipts.append((place.record, item))
         else:
             ask.spoiled = True
 
-    def _logged(self, place: Place, name: bytes, raw: bytes, what: str) -> None:
+    def _logged(self, place: Place, name: bytes, raw: bytes, fact: Fact) -> None:
         """A load or script: what it names must stand in the issuance log."""
         item = self.item(place, raw, keep=name in self.world.names)
         if name in self.world.names:
@@ -282,7 +288,7 @@ class _Reader:
         self.world.set_aside(
             Invariant.ISSUANCE_LOG,
             place.name,
-            f"a {what} that the issuance log does not hold",
+            say(fact),
             name,
             "key service",
         )
@@ -296,7 +302,7 @@ class _Reader:
             self.world.set_aside(
                 Invariant.ISSUANCE_LOG,
                 place.name,
-                "a bundle that the issuance log does not hold",
+                say(Fact.BUNDLE_NOT_LOGGED),
                 body.bundle,
                 "policy",
             )
@@ -329,7 +335,7 @@ class _Reader:
         try:
             item = Receipt.parse(raw) if raw[2:3] == b"R" else Statement.parse(raw)
         except WireError as e:
-            self.world.set_aside(Invariant.SIGNATURES, place.name, str(e), name)
+            self.world.set_aside(Invariant.SIGNATURES, place.name, of_error(e), name)
             return None
         card = self.world.cards.get(item.card_id)
         if card is not None and isinstance(item, Receipt):
@@ -338,7 +344,7 @@ class _Reader:
             self.world.set_aside(
                 Invariant.NO_SPECIMEN,
                 place.name,
-                f"environment {item.env:#04x}",
+                say(Fact.FOREIGN, detail=f"{item.env:#04x}"),
                 name,
                 place.station.hex(),
             )
@@ -350,7 +356,7 @@ class _Reader:
             self.world.set_aside(
                 Invariant.ISSUANCE_LOG,
                 item.card_id.hex(),
-                "no certificate of this card stands in the issuance log",
+                say(Fact.CARD_NOT_LOGGED),
                 name,
                 "key service",
             )
@@ -358,7 +364,7 @@ class _Reader:
         try:
             item.verify(card.receipt_key)
         except WireError as e:
-            self.world.set_aside(Invariant.SIGNATURES, place.name, str(e), name, "card")
+            self.world.set_aside(Invariant.SIGNATURES, place.name, of_error(e), name, "card")
             return None
         if isinstance(item, Receipt):
             card.excused.discard(item.sequence)
@@ -382,7 +388,7 @@ def _choose_bodies(world: World) -> None:
                 world.set_aside(
                     Invariant.ONE_BODY,
                     held.name,
-                    "two bodies with one card and sequence: a clone",
+                    say(Fact.CLONE),
                     held.receipt.hash,
                     "card",
                 )

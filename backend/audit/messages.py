@@ -33,43 +33,187 @@ WORDS: dict[str, tuple[str, str]] = {
     "as_of": ("Keadaan sampai", "As of"),
     "root": ("Sidik kunci akar", "Root key fingerprint"),
     "head": ("Kepala buku besar", "Ledger head"),
+    "root_note": (
+        "Cocokkan dengan sidik yang diumumkan pada upacara kunci.",
+        "Compare it with the fingerprint published at the key ceremony.",
+    ),
+    "head_note": (
+        "Catat di luar kantor ini; pemeriksaan berikut harus memuatnya (--head).",
+        "Note it outside this office; the next audit must contain it (--head).",
+    ),
+    "counts": (
+        (
+            "{cards} kartu, {stations} terminal dan meja, {receipts} struk, "
+            "{ledger_entries} isian buku besar, {issuance_entries} isian catatan penerbitan"
+        ),
+        (
+            "{cards} cards, {stations} terminals and desks, {receipts} receipts, "
+            "{ledger_entries} ledger entries, {issuance_entries} issuance log entries"
+        ),
+    ),
+    "result": ("HASIL", "RESULT"),
+    "n_findings": ("temuan", "findings"),
+    "difference": ("selisih rupiah", "difference in rupiah"),
+    "goods_difference": ("selisih barang", "difference in goods"),
+    "difference_note": (
+        (
+            'Selisih adalah jumlah nilai mutlak semua baris "tidak terjelaskan"; '
+            "yang lebih tidak menutup yang kurang."
+        ),
+        'A difference adds the absolute value of every line "unexplained"; nothing cancels.',
+    ),
     "programmes": ("PROGRAM", "PROGRAMMES"),
+    "all_programmes": ("Semua program", "All programmes"),
     "providers": ("PENYALUR", "PROVIDERS"),
-    "places": ("TITIK BAGI", "DISTRIBUTION POINTS"),
-    "goods": ("BARANG", "GOODS"),
+    "places": ("TEMPAT", "PLACES"),
+    "places_note": (
+        (
+            "Tempat adalah letak terminal menurut pendaftarannya, bukan desa tempat keluarga "
+            "tinggal: ekspor tidak memuat nama dan alamat. Hak dan sisa dihitung di tempat kartu "
+            "diserahkan; "
+            "dimuat, disalurkan dan hangus di tempat terjadinya. Dana cair per program, "
+            "tidak per tempat."
+        ),
+        (
+            "A place is where a terminal stands by its enrolment, not the village where a family "
+            "lives: the export holds no names or addresses. Entitled and left are counted where "
+            "the card was handed over; loaded, redeemed and forfeited where it happened. Funds are "
+            "released per programme, not per place."
+        ),
+    ),
+    "col_issued": ("hak", "entitled"),
+    "col_loaded": ("dimuat", "loaded"),
+    "col_redeemed": ("disalurkan", "redeemed"),
+    "col_forfeited": ("hangus", "forfeited"),
+    "col_residual": ("sisa", "left"),
+    "col_moved": ("pindah", "moved"),
+    "nowhere": ("Kartu belum diserahkan", "Cards not handed over yet"),
+    "all_places": ("Semua tempat", "All places"),
+    "goods": ("barang", "goods"),
+    "all_goods": ("BARANG, SEMUA TEMPAT", "GOODS, ALL PLACES"),
     "released": ("dana cair", "released"),
     "issued": ("hak diterbitkan", "issued"),
     "loaded": ("dimuat ke kartu", "loaded on cards"),
     "redeemed": ("disalurkan", "redeemed"),
     "forfeited": ("hangus", "forfeited"),
-    "residual": ("sisa di kartu", "left on cards"),
-    "moved": ("dipindahkan", "moved"),
-    "returned": ("dikembalikan", "returned"),
-    "losses": ("kerugian tercatat", "recorded losses"),
-    "payable": ("terutang", "payable"),
-    "settled": ("dibayar", "settled"),
+    "residual": ("sisa", "left"),
+    "moved": ("pindah ke kartu pengganti", "moved to a new card"),
+    "unexplained": ("tidak terjelaskan", "unexplained"),
+    "sum": ("jumlah", "sum"),
+    "of_which": ("di antaranya", "of which"),
+    "returned": ("dikembalikan dengan keputusan", "returned by decision"),
+    "losses": ("kerugian tercatat, di luar program", "recorded losses, outside the programme"),
+    "handed_over": ("diserahkan menurut terminal", "handed over, by the terminals"),
+    "not_loaded": ("belum dimuat ke kartu", "not loaded on a card yet"),
+    "withheld": ("ditahan, belum boleh dibayar", "held, not payable yet"),
+    "other": ("tarif lama, kerugian yang dibayar", "older tariffs, losses paid"),
+    "payable": ("harus dibayar", "payable"),
+    "settled": ("sudah dibayar", "settled"),
     "delivered": ("diterima", "delivered"),
     "handed": ("diserahkan", "handed over"),
-    "left": ("sisa", "left"),
+    "left": ("tersisa", "left"),
     "loss": ("hilang", "lost"),
-    "unexplained": ("tidak terjelaskan", "unexplained"),
-    "difference": ("SELISIH", "DIFFERENCE"),
-    "goods_difference": ("SELISIH BARANG", "GOODS DIFFERENCE"),
+    "units": ("satuan", "units"),
+    "rupiah": ("rupiah", "rupiah"),
+    "programme": ("program", "programme"),
+    "provider": ("penyalur", "provider"),
+    "tariff": ("tarif", "tariff"),
+    "held_list": ("STRUK DITAHAN", "RECEIPTS HELD"),
     "findings": ("TEMUAN", "FINDINGS"),
     "no_findings": ("Tidak ada temuan.", "No finding."),
     "alerts": ("PERLU DILIHAT (bukan bukti)", "TO LOOK AT (no proof)"),
     "explained": ("TERJELASKAN OLEH TERMINAL HILANG", "EXPLAINED BY A LOST TERMINAL"),
     "none": ("tidak ada", "none"),
     "cannot": ("YANG TIDAK DAPAT DIBUKTIKAN EKSPOR INI", "WHAT THIS EXPORT CANNOT PROVE"),
-    "counts": (
-        "{cards} kartu, {stations} stasiun, {receipts} struk",
-        "{cards} cards, {stations} stations, {receipts} receipts",
-    ),
-    "owner": ("menjawab", "to answer"),
+    "owner": ("yang menjawab", "to answer"),
+    "card": ("kartu", "card"),
     "details": (
         "Rincian ada di laporan JSON (--json).",
         "Details are in the JSON report (--json).",
     ),
+}
+
+KINDS: dict[str, tuple[str, str]] = {
+    # objects
+    "order": ("perintah kartu", "order"),
+    "programme": ("program", "programme"),
+    "verification": ("hasil kunjungan", "field verification"),
+    "decree": ("lampiran SK", "decree annex"),
+    "funds": ("pencairan dana", "fund release"),
+    "delivery": ("surat jalan", "delivery"),
+    "enrolment": ("pendaftaran terminal", "enrolment"),
+    "hotlist": ("daftar blokir", "hotlist"),
+    "parameters": ("aturan", "parameters"),
+    "ack": ("tanda terima unggahan", "acknowledgement"),
+    "terminal-lost": ("pernyataan terminal hilang", "TERMINAL_LOST"),
+    "decision": ("keputusan", "decision"),
+    # ledger entries
+    "fund-release": ("pencairan dana", "fund release"),
+    "issue": ("penerbitan hak", "issue"),
+    "debit": ("penarikan", "debit"),
+    "reversal": ("pembalikan", "reversal"),
+    "forfeit": ("hangus", "forfeit"),
+    "payable": ("utang", "payable"),
+    "unpayable": ("penghapusan utang", "unpayable"),
+    "settlement": ("pembayaran", "settlement"),
+    "move": ("pemindahan sisa", "move"),
+    "return": ("pengembalian", "return"),
+    "loss": ("kerugian tercatat", "recorded loss"),
+    "stock-in": ("barang masuk", "stock in"),
+    "stock-back": ("barang dikirim kembali", "stock sent back"),
+    "handed": ("penyerahan barang", "goods handed over"),
+    "returned-goods": ("barang kembali ke rak", "goods back on the shelf"),
+    "stock-loss": ("kehilangan barang", "stock loss"),
+    "rupiah": ("uang tunai", "cash"),
+    # roles of a session
+    "terminal": ("terminal", "terminal"),
+    "supervisor": ("pengawas", "supervisor"),
+    "handover": ("penyerahan kartu", "handover"),
+    "personaliser": ("pembuatan kartu", "personaliser"),
+}
+
+HOLDS: dict[str, tuple[str, str]] = {
+    "unknown-terminal": ("terminal tidak dikenal", "unknown terminal"),
+    "awaiting-log": ("catatan terminal belum datang", "the terminal's log has not come"),
+    "no-intent": ("tidak ada niatnya", "no intent"),
+    "terminal-lost": ("terminal hilang, menunggu keputusan", "lost terminal, needs a decision"),
+    "not-delivered": ("tidak tercatat diserahkan", "not recorded as handed over"),
+    "suspense": ("pembatalan belum selesai", "a void is open"),
+    "blocked": ("kartu sudah diblokir di sana", "the card was blocked there"),
+    "loss": ("kerugian tercatat", "recorded loss"),
+    "disputed": ("disanggah pemegang kartu", "disputed by the holder"),
+    "unseen-reversal": ("pembalikannya belum terlihat", "its reversal is not seen yet"),
+    "clone": ("kartu digandakan", "a cloned card"),
+    "reversed": ("sudah dibatalkan", "reversed"),
+    "returned": ("dikembalikan dengan keputusan", "returned by decision"),
+    "written-off": ("dihapus dengan keputusan", "written off by decision"),
+}
+"""Why a receipt is not payable (docs/ledger.md#payable)."""
+
+SUBJECTS: dict[str, tuple[str, str]] = {
+    "ledger": ("buku besar, isian {0}", "ledger entry {0}"),
+    "ledger-missing": ("buku besar", "ledger"),
+    "issuance": ("catatan penerbitan, isian {0}", "issuance log entry {0}"),
+    "heads": ("kepala ke-{0}", "head {0}"),
+    "hotlist": ("daftar blokir {0}", "hotlist {0}"),
+    "ledger-head": ("kepala buku besar", "ledger head"),
+    "issuance-head": ("kepala catatan penerbitan", "issuance log head"),
+    "upload": ("unggahan {0}, catatan {1} sampai {2}", "upload of {0}, records {1} to {2}"),
+    "object": ("{0} ke-{1}", "{0} {1}"),
+    "entitlement": ("{0}, {1}, hak {2}", "{0}, {1}, entitlement {2}"),
+    "receipt": ("{0}, struk {1}", "{0}, receipt {1}"),
+    "record": ("{0}, catatan {1}", "{0}, record {1}"),
+    "file": ("berkas {0}", "file {0}"),
+}
+"""What a finding is about, by the form of its subject."""
+
+OWNERS: dict[str, tuple[str, str]] = {
+    "backend": ("kantor pusat", "backend"),
+    "card": ("kartu", "card"),
+    "key service": ("layanan kunci", "key service"),
+    "registry": ("registri", "registry"),
+    "policy": ("penetap kebijakan", "policy"),
+    "ack": ("kantor pusat (kunci tanda terima)", "backend (Ack key)"),
 }
 
 ALERTS: dict[str, tuple[str, str]] = {
@@ -95,12 +239,12 @@ CANNOT: tuple[tuple[str, str], ...] = (
         "Who holds card and PIN, and whether goods truly reached the home.",
     ),
     (
-        "Bahwa keluarga sungguh ada: bukti lapangan hanya dirujuk dengan hash.",
+        "Bahwa keluarga sungguh ada: bukti lapangan hanya dirujuk dengan sidiknya.",
         "That a family exists: field evidence is named only by its hash.",
     ),
     (
-        "Di desa mana keluarga tinggal: hanya tempat penyaluran yang tercatat.",
-        "In which village a family lives: only the place of redemption is recorded.",
+        "Di desa mana keluarga tinggal: hanya tempat terminal yang tercatat.",
+        "In which village a family lives: only the terminal's place is recorded.",
     ),
     (
         "Catatan yang belum diunggah dan kartu yang belum kembali ke terminal mana pun.",

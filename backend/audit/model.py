@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from backend.audit.findings import Finding
+from backend.audit.findings import Finding, What
 from keys.trust import TrustStore
 from wire import cvc
 from wire.chain import Citation, IssuanceEntry, LedgerEntry
@@ -24,7 +24,9 @@ from wire.objects import (
     Parameters,
     Programme,
     SignedShape,
+    StockDelivery,
     TerminalLost,
+    Unit,
 )
 from wire.receipt import Receipt, ReceiptKind, Statement
 
@@ -108,6 +110,26 @@ class Card:
     def family(self) -> bytes:
         """Pseudonym of the family."""
         return self.entry.family or b""
+
+    @property
+    def fork(self) -> int:
+        """The first sequence with two bodies: from there on two chips use one name."""
+        return min(self.doubles, default=NEVER)
+
+    def is_one_body(self, before: Receipt | Statement, after: Receipt | Statement) -> bool:
+        """Whether one chip made both: certain before the fork, then only as far as links lead."""
+        if before.sequence + isinstance(before, Statement) < self.fork:
+            return True
+        if before.sequence < self.fork <= after.sequence:
+            return False  # a statement just before the fork: either chip's
+        n, link = after.sequence - isinstance(after, Receipt), after.link
+        while n > before.sequence:
+            bodies = [*filter(None, [self.receipts.get(n)]), *self.doubles.get(n, ())]
+            links = [h.receipt.link for h in bodies if h.receipt.hash == link]
+            if not links:
+                return False
+            n, link = n - 1, links[0]
+        return link == (before.hash if isinstance(before, Receipt) else before.link)
 
     @property
     def newest(self) -> int:
@@ -207,7 +229,7 @@ class Station:
     ends: set[int] = field(default_factory=set)
     asks: dict[int, Ask] = field(default_factory=dict)
     faults: list[Finding] = field(default_factory=list)
-    loose: list[tuple[Invariant, Place, str]] = field(default_factory=list)
+    loose: list[tuple[Invariant, Place, What]] = field(default_factory=list)
     lost: TerminalLost | None = None
     lost_hash: bytes = b""
     is_tainted: bool = False
@@ -277,7 +299,7 @@ class World:
     loads: list[tuple[Place, Entitlement]] = field(default_factory=list)
 
     def set_aside(
-        self, invariant: Invariant, subject: str, what: str, name: bytes, owner: str = "backend"
+        self, invariant: Invariant, subject: str, what: What, name: bytes, owner: str = "backend"
     ) -> None:
         """List what does not stand, once; nothing else will count it."""
         finding = Finding(invariant, subject, what, (name.hex(),), owner)
@@ -296,6 +318,12 @@ class World:
             if p.code not in newest or p.version > newest[p.code].version:
                 newest[p.code] = p
         return {p.wallet: p for p in newest.values()}
+
+    def units(self) -> dict[str, Unit]:
+        """Good → its unit, as signed tariffs and deliveries have it."""
+        lines = [x for _, p in self.of(Programme) for t in p.tariffs for x in t.lines]
+        lines += [x for _, d in self.of(StockDelivery) for x in d.lines]
+        return {RUPIAH: Unit.RUPIAH} | {x.good: x.unit for x in lines}
 
     def parameters(self) -> Parameters | None:
         """The newest signed parameters."""

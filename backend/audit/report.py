@@ -20,7 +20,7 @@ from backend.audit.payable import Owed
 from backend.audit.rules import judge
 from backend.audit.rules_chain import proven
 from backend.audit.steps import events
-from wire.objects import DecisionKind, FundRelease, Programme
+from wire.objects import DecisionKind, FundRelease, GoodsLine, Programme
 from wire.receipt import ReceiptKind, StatementKind
 
 
@@ -34,6 +34,7 @@ class ProgrammeLine:
     code: int
     title_id: str
     title_en: str
+    agency: str
     unit: str
     provider: str
     price_minor: int
@@ -70,7 +71,9 @@ class ProviderLine:
     loaded_minor: int
     redeemed_minor: int
     forfeited_minor: int
+    moved_minor: int
     left_minor: int
+    held_minor: int
     payable_minor: int
     settled_minor: int
 
@@ -81,7 +84,7 @@ class ProviderLine:
 
 
 @dataclass(frozen=True, slots=True)
-class GoodsLine:
+class ShelfLine:
     """One good at one terminal (invariant 15)."""
 
     terminal: str
@@ -93,13 +96,26 @@ class GoodsLine:
     loss: int
     difference: int
 
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """Delivered, handed over, left, lost, unexplained."""
+        return self.delivered, self.handed, self.left, self.loss, self.difference
+
 
 @dataclass(frozen=True, slots=True)
 class PlaceLine:
-    """One place of enrolment and programme: what was loaded, taken and given there."""
+    """One place of enrolment and programme, in units of the wallet.
+
+    ``issued``, ``residual``: of the cards handed over there (``place`` empty: of cards that
+    nobody has handed over yet); the others: what happened there. ``redeemed`` leaves recorded
+    losses out, as a programme does; ``handed``: goods by the terminals' own records.
+    """
 
     place: str
     code: int
+    issued: int
+    residual: int
+    moved: int
     loaded: int
     redeemed: int
     forfeited: int
@@ -118,7 +134,7 @@ class Report:
     programmes: list[ProgrammeLine]
     providers: list[ProviderLine]
     places: list[PlaceLine]
-    goods: list[GoodsLine]
+    goods: list[ShelfLine]
     held: list[Owed] = field(default_factory=list)
     goods_difference: int = 0
 
@@ -138,6 +154,11 @@ class Report:
     def settled_minor(self) -> int:
         """Rupiah settled."""
         return sum(p.settled_minor for p in self.providers)
+
+    def tariff(self, code: int) -> tuple[GoodsLine, ...]:
+        """Goods of one unit of a programme's wallet at its newest tariff."""
+        mine = (p for p in self.world.programmes().values() if p.code == code)
+        return next((p.tariffs[-1].lines for p in mine), ())
 
     def counts(self) -> dict[str, int]:
         """How many of what."""
@@ -166,8 +187,8 @@ class Report:
             "difference_minor": self.difference_minor,
             "goods_difference": self.goods_difference,
             "findings": [f.to_json() for f in self.findings],
-            "alerts": [asdict(a) for a in self.alerts],
-            "explained": [asdict(e) for e in self.explained],
+            "alerts": [a.to_json() for a in self.alerts],
+            "explained": [e.to_json() for e in self.explained],
             "held": [
                 {
                     "receipt": o.held.name,
@@ -239,6 +260,7 @@ def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> Progr
         code=p.code,
         title_id=p.title_id,
         title_en=p.title_en,
+        agency=p.agency,
         unit=p.unit.name.lower(),
         provider=p.provider,
         price_minor=p.tariffs[-1].price_minor,
@@ -270,9 +292,12 @@ def _providers(
 ) -> list[ProviderLine]:
     settled = books.replay(world, judged).settled
     owed: Counter[str] = Counter()
+    held: Counter[str] = Counter()
     for o in judged.values():
         if not o.why:
             owed[o.programme.provider] += o.minor
+        elif not o.why & {"reversed", "loss"}:
+            held[o.programme.provider] += o.minor
     made = []
     for name in sorted({p.provider for p in lines} | owed.keys() | settled.keys()):
         own = [p for p in lines if p.provider == name]
@@ -283,6 +308,8 @@ def _providers(
                 loaded_minor=sum(p.loaded * p.price_minor for p in own),
                 redeemed_minor=sum(p.redeemed * p.price_minor for p in own),
                 forfeited_minor=sum(p.forfeited * p.price_minor for p in own),
+                moved_minor=sum(p.moved * p.price_minor for p in own),
+                held_minor=held[name],
                 left_minor=sum(p.residual * p.price_minor for p in own),
                 payable_minor=owed[name],
                 settled_minor=settled[name],
@@ -291,14 +318,14 @@ def _providers(
     return made
 
 
-def _goods(world: World, shelves: dict[bytes, Shelf]) -> list[GoodsLine]:
+def _goods(world: World, shelves: dict[bytes, Shelf]) -> list[ShelfLine]:
     lines = []
     for name, shelf in shelves.items():
         place = world.stations[name].enrolment.place
         for good in shelf.goods():
             left = shelf.left[good] if shelf.counted is None else shelf.counted.get(good, 0)
             lines.append(
-                GoodsLine(
+                ShelfLine(
                     name.hex(),
                     place,
                     good,
@@ -316,19 +343,44 @@ def _places(
     world: World, programmes: dict[int, Programme], shelves: dict[bytes, Shelf]
 ) -> list[PlaceLine]:
     """Where it happened; where a family lives is not in an export (docs/audit.md)."""
-    loaded: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    sums: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     handed: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     codes = {p.wallet: p for p in programmes.values()}
     for held in proven(world):
         r, p = held.receipt, codes.get(held.receipt.wallet)
         station = world.stations.get(r.terminal_id)
-        price = payable.price_of(p, r.basket_version) if p else None
         if p is None or station is None:
             continue
-        sign = 1 if r.kind == ReceiptKind.DEBIT else -1
-        sums = loaded[station.enrolment.place, p.code]
-        sums["redeemed"] += sign * r.amount
-        sums["minor"] += sign * r.amount * (price or 0)
+        amount = (r.amount - world.lost(held)) * (1 if r.kind == ReceiptKind.DEBIT else -1)
+        here = sums[station.enrolment.place, p.code]
+        here["redeemed"] += amount
+        here["minor"] += amount * (payable.price_of(p, r.basket_version) or 0)
+    _loaded(world, codes, sums)
+    _left(world, codes, sums)
+    for name, shelf in shelves.items():
+        for code, counted in shelf.handed_by_programme.items():
+            handed[world.stations[name].enrolment.place, code].update(counted)
+    return [
+        PlaceLine(
+            place=key[0],
+            code=key[1],
+            issued=sums[key]["issued"],
+            residual=sums[key]["residual"],
+            moved=sums[key]["moved"],
+            loaded=sums[key]["loaded"],
+            redeemed=sums[key]["redeemed"],
+            forfeited=sums[key]["forfeited"],
+            redeemed_minor=sums[key]["minor"],
+            handed=dict(sorted(handed[key].items())),
+        )
+        for key in sorted(sums.keys() | handed.keys())
+    ]
+
+
+def _loaded(
+    world: World, codes: dict[int, Programme], sums: dict[tuple[str, int], Counter[str]]
+) -> None:
+    """Steps of L and F that each LOAD statement shows, at its terminal's place."""
     for said in world.statements.values():
         s, p = said.statement, codes.get(said.statement.wallet)
         if s.kind != StatementKind.LOAD or p is None:
@@ -338,21 +390,33 @@ def _places(
             for e in events(world.cards[s.card_id], s.wallet)
             if e.item.entitlement_sequence < s.entitlement_sequence
         ]
-        sums = loaded[world.stations[said.place.station].enrolment.place, p.code]
-        sums["loaded"] += s.counters.loaded - max([0, *(c.loaded for c in before)])
-        sums["forfeited"] += s.counters.forfeited - max([0, *(c.forfeited for c in before)])
-    for name, shelf in shelves.items():
-        for code, counted in shelf.handed_by_programme.items():
-            handed[world.stations[name].enrolment.place, code].update(counted)
-    return [
-        PlaceLine(
-            key[0],
-            key[1],
-            loaded[key]["loaded"],
-            loaded[key]["redeemed"],
-            loaded[key]["forfeited"],
-            loaded[key]["minor"],
-            dict(handed[key]),
-        )
-        for key in sorted(loaded.keys() | handed.keys())
-    ]
+        here = sums[world.stations[said.place.station].enrolment.place, p.code]
+        here["loaded"] += s.counters.loaded - max([0, *(c.loaded for c in before)])
+        here["forfeited"] += s.counters.forfeited - max([0, *(c.forfeited for c in before)])
+
+
+def _left(
+    world: World, codes: dict[int, Programme], sums: dict[tuple[str, int], Counter[str]]
+) -> None:
+    """What each card was entitled to and has left, at the place of its hand-over."""
+    places = {
+        s.statement.card_id: world.stations[s.place.station].enrolment.place
+        for s in world.statements.values()
+        if s.statement.kind == StatementKind.ACTIVATION
+    }
+    for card in world.cards.values():
+        for wallet in card.wallets() & codes.keys():
+            here = sums[places.get(card.card_id, ""), codes[wallet].code]
+            here["issued"] += card.issued(wallet)
+            moved = world.moved_away(card.card_id, wallet)
+            here["moved"] += moved
+            shown = [e.item.counters for e in events(card, wallet)]
+            spent = sum(
+                max([0, *(getattr(c, name) for c in shown)]) * sign
+                for name, sign in (("debited", 1), ("reversed", -1), ("forfeited", 1))
+            )
+            lost = sum(
+                world.lost(h) * (1 if h.receipt.kind == ReceiptKind.DEBIT else -1)
+                for h in card.of_wallet(wallet)
+            )
+            here["residual"] += card.issued(wallet) - spent + lost - moved

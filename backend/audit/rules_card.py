@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, say
 from backend.audit.model import Card, Held, World
 from backend.audit.registry import is_old, rule
 from backend.audit.rules_chain import proven
@@ -24,7 +25,7 @@ def rule_04(world: World) -> Iterator[Finding]:
                 yield Finding(
                     Invariant.NO_GAP,
                     f"{card.card_id.hex()}/{gap.sequence}",
-                    f"the receipt is missing since {gap.since_s}",
+                    say(Fact.RECEIPT_MISSING, since_s=gap.since_s),
                     (),
                     "card",
                 )
@@ -40,11 +41,11 @@ def rule_05(world: World) -> Iterator[Finding]:
         else:
             before = [card.receipts.get(r.sequence - 1), *card.doubles.get(r.sequence - 1, ())]
             wanted = {h.receipt.hash for h in before if h is not None}
-        if wanted and r.link not in wanted and r.sequence not in card.doubles:
+        if wanted and r.link not in wanted and r.sequence < card.fork:
             yield Finding(
                 Invariant.LINKS,
                 held.name,
-                "does not link to the receipt before it",
+                say(Fact.LINK_OTHER),
                 (r.hash.hex(), r.link.hex()),
                 "card",
             )
@@ -72,11 +73,12 @@ def rule_07(world: World) -> Iterator[Finding]:
                 if what:
                     yield _finding(h, what)
             for a, b in pairwise(held):
-                if b.receipt.entitlement_sequence < a.receipt.entitlement_sequence:
-                    yield _finding(b, "names an older entitlement than the receipt before it")
+                is_older = b.receipt.entitlement_sequence < a.receipt.entitlement_sequence
+                if is_older and card.is_one_body(a.receipt, b.receipt):
+                    yield _finding(b, say(Fact.ENTITLEMENT_OLDER_NAMED))
 
 
-def _finding(held: Held, what: str) -> Finding:
+def _finding(held: Held, what: What) -> Finding:
     evidence = (held.receipt.hash.hex(),)
     return Finding(Invariant.ENTITLEMENT_ISSUED, held.name, what, evidence, "key service")
 
@@ -86,13 +88,13 @@ def _issued_in_order(world: World, card: Card) -> Iterator[Finding]:
     for wallet, every in sorted(card.entitlements.items()):
         for at, issued in enumerate(every, 1):
             e = issued.entitlement
-            what = ""
+            what: What | None = None
             if e.sequence != at or issued.step < 0:
-                what = "entitlement out of sequence, or L below the one before"
+                what = say(Fact.ENTITLEMENT_ORDER)
             elif e.certificate_hash != card.certificate.digest[:16]:
-                what = "the entitlement names another certificate"
+                what = say(Fact.ENTITLEMENT_CERTIFICATE)
             elif codes.get(wallet, e.programme) != e.programme:
-                what = "the wallet is another programme's"
+                what = say(Fact.WALLET_PROGRAMME)
             if what:
                 subject = f"{card.card_id.hex()}/{wallet}/{e.sequence}"
                 yield Finding(
@@ -100,18 +102,18 @@ def _issued_in_order(world: World, card: Card) -> Iterator[Finding]:
                 )
 
 
-def _use(world: World, card: Card, held: Held) -> str:
+def _use(world: World, card: Card, held: Held) -> What | None:
     r = held.receipt
     if (r.wallet, r.entitlement_sequence) in card.unlogged:
-        return ""  # listed under what set the load aside
+        return None  # listed under what set the load aside
     issued = card.entitlement(r.wallet, r.entitlement_sequence)
     if issued is None:
-        return "names an entitlement that was never issued"
+        return say(Fact.ENTITLEMENT_UNKNOWN)
     parameters = world.parameters()
     skew_s = parameters.card_skew_s if parameters else 0
     station = world.stations.get(held.place.station)
     arrived = station.arrival(held.place.record.sequence) if station else None
     is_before = issued.entry.time_s > r.terminal_time_s + skew_s
     if is_before or (arrived is not None and arrived < issued.entry.time_s):
-        return "used an entitlement before it was issued"
-    return ""
+        return say(Fact.ENTITLEMENT_AFTER_USE)
+    return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, say
 from backend.audit.model import Card, Held, World
 from backend.audit.registry import rule
 from wire import cvc
@@ -39,7 +40,7 @@ def rule_01(world: World) -> Iterator[Finding]:
         if r.kind == ReceiptKind.DEBIT and r.verification != Verification.BYPASS:
             wanted = {cvc.Role.TERMINAL, cvc.Role.SUPERVISOR}
         if extension.role not in wanted or extension.officer != r.officer:
-            what = f"taken under a certificate of role {extension.role.name}"
+            what = say(Fact.WRONG_ROLE, role_kind=extension.role.name.lower())
             yield Finding(Invariant.SIGNATURES, held.name, what, (r.hash.hex(),), "card")
 
 
@@ -61,7 +62,7 @@ def rule_02(world: World) -> Iterator[Finding]:
             yield Finding(
                 Invariant.TERMINAL_CHAIN,
                 held.name,
-                "its terminal's chain holds no such intent: terminal or card lies",
+                say(Fact.INTENT_MISSING),
                 (r.hash.hex(), r.intent_hash.hex()),
                 r.terminal_id.hex(),
             )
@@ -98,8 +99,11 @@ def rule_19(world: World) -> Iterator[Finding]:
             yield Finding(
                 Invariant.ISSUANCE_LOG,
                 held.name,
-                f"taken under certificate {r.terminal_serial} of terminal "
-                f"{r.terminal_id.hex()}, which the issuance log does not hold",
+                say(
+                    Fact.CERTIFICATE_NOT_LOGGED,
+                    number=r.terminal_serial,
+                    station=r.terminal_id.hex(),
+                ),
                 (r.hash.hex(),),
                 "key service",
             )
@@ -119,8 +123,7 @@ def _families(world: World) -> Iterator[Finding]:
                     yield Finding(
                         Invariant.ISSUANCE_LOG,
                         card.card_id.hex(),
-                        f"the family's card {before.card_id.hex()} was neither scrapped nor "
-                        "on a hotlist when this one was certified",
+                        say(Fact.TWO_CARDS, card=before.card_id.hex()),
                         (card.certificate.digest.hex(),),
                         "registry",
                     )
@@ -144,13 +147,13 @@ def _orders(world: World) -> Iterator[Finding]:
     for card in sorted(world.cards.values(), key=lambda c: c.entry.sequence):
         name = card.entry.order or b""
         order = orders.get(name)
-        what = ""
+        what: What | None = None
         if order is None:
-            what = "" if name in world.aside_names else "certified without a signed order"
+            what = None if name in world.aside_names else say(Fact.NO_ORDER)
         elif (order.family, order.predecessor) != (card.family, card.entry.predecessor):
-            what = "the order is for another family or predecessor"
+            what = say(Fact.ORDER_OTHER)
         elif name in used:
-            what = "a second card of one order"
+            what = say(Fact.ORDER_TWICE)
         if card.scrapped is None:
             used.add(name)
         if what:

@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from backend.audit import books, goods, payable
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, say
+from backend.audit.forms import Amount
 from backend.audit.model import Card, Issued, Object, World
 from backend.audit.registry import rule
 from wire.invariants import Invariant
@@ -35,8 +37,8 @@ def rule_13(world: World) -> Iterator[Finding]:
         is_booked = name in replayed.payable
         if is_booked == (not owed.why):
             continue
-        why = ", ".join(sorted(owed.why))
-        what = f"paid or owed, but held: {why}" if is_booked else "payable, but not owed"
+        holds = say(Fact.PAID_BUT_HELD, holds=tuple(sorted(owed.why)))
+        what = holds if is_booked else say(Fact.NOT_OWED)
         yield Finding(Invariant.SETTLED_ONCE, owed.held.name, what, (name.hex(),))
 
 
@@ -57,7 +59,7 @@ def rule_14(world: World) -> Iterator[Finding]:
         yield Finding(
             Invariant.CONSERVATION,
             f"ledger/{entry.sequence}",
-            "a forfeit that no receipt or statement shows",
+            say(Fact.FORFEIT_UNSHOWN),
             (entry.evidence.hex(),),
         )
     shown = {
@@ -70,14 +72,14 @@ def rule_14(world: World) -> Iterator[Finding]:
             yield Finding(
                 Invariant.CONSERVATION,
                 f"{key[0].hex()}/{key[1]}",
-                f"{booked[key]} booked as forfeited, the card shows {shown.get(key, 0)}",
+                say(Fact.FORFEIT_OTHER, booked=booked[key], shown=shown.get(key, 0)),
             )
     for entry in world.ledger:
         if entry.kind not in books.KNOWN_KINDS:
             yield Finding(
                 Invariant.CONSERVATION,
                 f"ledger/{entry.sequence}",
-                f"an entry of an unknown kind: {entry.kind}",
+                say(Fact.LEDGER_KIND, detail=entry.kind),
                 (entry.evidence.hex(),),
             )
 
@@ -98,7 +100,7 @@ def rule_15(world: World) -> Iterator[Finding]:
                 yield Finding(
                     Invariant.STOCK,
                     station.hex(),
-                    f"{good}: {-left} more went out than came in",
+                    say(Fact.MORE_OUT, good=good, quantity=Amount(-left, world.units().get(good))),
                     (),
                     station.hex(),
                 )
@@ -123,7 +125,7 @@ def rule_18(world: World) -> Iterator[Finding]:
     yield from _Causes(world).judge()
 
 
-def _finding(subject: str, what: str, name: bytes) -> Finding:
+def _finding(subject: str, what: What, name: bytes) -> Finding:
     return Finding(Invariant.DECREE_ROW, subject, what, (name.hex(),), "registry")
 
 
@@ -139,7 +141,7 @@ def _decree_rows(world: World) -> Iterator[Finding]:
             if not is_right or visit is None or visit.decision != VerificationDecision.VERIFIED:
                 yield _finding(
                     f"{annex.number}/{row.row}",
-                    "the row stands on no visit that found its family",
+                    say(Fact.ROW_NO_VISIT),
                     o.hash,
                 )
 
@@ -151,15 +153,15 @@ def _decisions(world: World) -> Iterator[Finding]:
     for o, d in world.decisions(DecisionKind.MOVE, DecisionKind.RETURN):
         card = world.cards.get(d.card_id)
         if card is None:
-            yield _finding(d.number, "a decision about a card that was never certified", o.hash)
+            yield _finding(d.number, say(Fact.DECISION_NO_CARD), o.hash)
             continue
         if d.kind == DecisionKind.MOVE:
             moved[d.card_id, d.wallet] += d.amount
             target = world.cards.get(d.new_card or b"")
             if target is None or target.family != card.family:
-                yield _finding(d.number, "moved to a card of another family", o.hash)
+                yield _finding(d.number, say(Fact.MOVED_FAMILY), o.hash)
             if moved[d.card_id, d.wallet] > _residual(world, card, d.wallet):
-                yield _finding(d.number, "more was moved than the old card had left", o.hash)
+                yield _finding(d.number, say(Fact.MOVED_MORE), o.hash)
             continue
         took = 0
         for n in range(d.first, d.last + 1):
@@ -170,7 +172,7 @@ def _decisions(world: World) -> Iterator[Finding]:
                 returned.add((d.card_id, n))
                 took += held.receipt.amount - world.lost(held)
         if d.amount > took:
-            yield _finding(d.number, "more was returned than these receipts took", o.hash)
+            yield _finding(d.number, say(Fact.RETURNED_MORE), o.hash)
 
 
 def _residual(world: World, card: Card, wallet: int) -> int:
@@ -210,42 +212,42 @@ class _Causes:
                 e = issued.entitlement
                 yield _finding(f"{e.card_id.hex()}/{e.wallet}/{e.sequence}", what, e.hash)
 
-    def _fault(self, card: Card, issued: Issued) -> str:
+    def _fault(self, card: Card, issued: Issued) -> What | None:
         cause, step = issued.cause, issued.step
         if cause is None:
-            return "L rises without a decree row or decision" if step > 0 else ""
+            return say(Fact.NO_CAUSE) if step > 0 else None
         if step <= 0:
-            return "cites a decree row or decision without raising L"
+            return say(Fact.CAUSE_NO_STEP)
         if cause.source in self.world.aside_names:
-            return ""  # listed under what set it aside
+            return None  # listed under what set it aside
         key = (cause.source, cause.row)
         if key in self.used:
-            return "its decree row or decision funded an earlier step"
+            return say(Fact.CAUSE_TWICE)
         self.used.add(key)
         if cause.row == 0:
             return self._decision(issued, self.world.objects.get(cause.source))
         return self._row(card, issued, self.rows.get(key))
 
-    def _decision(self, issued: Issued, stated: Object | None) -> str:
+    def _decision(self, issued: Issued, stated: Object | None) -> What | None:
         e = issued.entitlement
         decision = stated.payload if stated else None
         if not isinstance(decision, Decision):
-            return "cites no decision of the export"
+            return say(Fact.NO_DECISION)
         target = decision.new_card or decision.card_id
         if decision.kind not in {DecisionKind.MOVE, DecisionKind.RETURN}:
-            return "cites a decision that gives nothing to a card"
+            return say(Fact.DECISION_GIVES_NOTHING)
         if (target, decision.wallet) != (e.card_id, e.wallet):
-            return "the decision cited is about another card or wallet"
-        return "" if issued.step <= decision.amount else "more than the decision gives"
+            return say(Fact.DECISION_OTHER)
+        return None if issued.step <= decision.amount else say(Fact.DECISION_LESS)
 
-    def _row(self, card: Card, issued: Issued, row: DecreeRow | None) -> str:
+    def _row(self, card: Card, issued: Issued, row: DecreeRow | None) -> What | None:
         e = issued.entitlement
         if row is None:
-            return "cites no decree row of the export"
+            return say(Fact.NO_ROW)
         if (row.family, row.programme) != (card.family, e.programme):
-            return "the decree row cited is another family's or programme's"
+            return say(Fact.ROW_OTHER)
         if issued.step > row.amount:
-            return "more than the decree row gives"
+            return say(Fact.ROW_LESS)
         self.spent[e.programme] += issued.step * self.prices.get(e.programme, 0)
         released = sum(
             r.amount_minor
@@ -253,5 +255,5 @@ class _Causes:
             if r.programme == e.programme and sequence < issued.entry.sequence
         )
         if self.spent[e.programme] > released:
-            return "more than the funds released before it"
-        return ""
+            return say(Fact.FUNDS_LESS)
+        return None

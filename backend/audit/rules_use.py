@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, say
 from backend.audit.logs import MAX_AHEAD_S
 from backend.audit.model import Card, Held, World
 from backend.audit.payable import price_of
@@ -47,20 +48,20 @@ def rule_10(world: World) -> Iterator[Finding]:
             )
 
 
-def _respects(world: World, held: Held, versions: list[Programme]) -> Iterator[str]:
+def _respects(world: World, held: Held, versions: list[Programme]) -> Iterator[What]:
     r = held.receipt
     if not versions:
-        yield "the wallet is no programme's"
+        yield say(Fact.WALLET_UNKNOWN)
         return
     if all(price_of(p, r.basket_version) is None for p in versions):
-        yield "names a tariff that was never signed"
+        yield say(Fact.TARIFF_UNSIGNED)
     if r.amount > max(p.cap for p in versions):
-        yield "above the programme's cap"
+        yield say(Fact.ABOVE_PROGRAMME_CAP)
     windows = [w for p in versions for w in p.windows]
     is_always_open = any(not p.windows for p in versions)
     t = r.terminal_time_s
     if not is_always_open and not any(w.from_s <= t < w.to_s for w in windows):
-        yield "outside every window"
+        yield say(Fact.OUTSIDE_WINDOW)
     issued = world.cards[r.card_id].entitlement(r.wallet, r.entitlement_sequence)
     if issued is not None:
         e = issued.entitlement
@@ -70,19 +71,19 @@ def _respects(world: World, held: Held, versions: list[Programme]) -> Iterator[s
             else None
         )
         if r.amount > e.cap:
-            yield "above the entitlement's cap"
+            yield say(Fact.ABOVE_CAP)
         is_same = before is not None and r.counters.loaded == e.loaded
         if is_same and before is not None and r.amount > e.available(before, t):
-            yield "took what had expired"
+            yield say(Fact.EXPIRED)
         if r.verification == Verification.BYPASS and r.bypass_count > e.bypass_total:
-            yield "more bypasses than the entitlement allows"
+            yield say(Fact.BYPASSES_MANY)
     if r.verification == Verification.NONE:
-        yield "neither PIN nor bypass"
+        yield say(Fact.NO_PIN)
     ask = world.ask_of(r)
     if ask is not None and isinstance(ask.place.record.body, Intent):
         has_reason = bool(ask.place.record.body.bypass_reason)
         if has_reason != (r.verification == Verification.BYPASS):
-            yield "bypass and its recorded reason do not agree"
+            yield say(Fact.BYPASS_REASON)
 
 
 def _bypasses(card: Card) -> Iterator[Finding]:
@@ -90,11 +91,13 @@ def _bypasses(card: Card) -> Iterator[Finding]:
     for a, b in pairwise(receipts):
         if b.sequence != a.sequence + 1 or {a.sequence, b.sequence} & card.doubles.keys():
             continue
+        if not card.is_one_body(a, b):
+            continue  # counted by the other chip
         if b.bypass_count != a.bypass_count + (b.verification == Verification.BYPASS):
             yield Finding(
                 Invariant.CAPS_AND_COUNTS,
                 f"{card.card_id.hex()}/{b.sequence}",
-                "the count of bypasses does not step",
+                say(Fact.BYPASS_STEP),
                 (b.hash.hex(),),
                 "card",
             )
@@ -111,7 +114,7 @@ class Count:
     """
 
     card: Card
-    what: str
+    what: What
     since_s: int
     terminals: tuple[str, ...]
     is_impossible: bool = False
@@ -131,12 +134,17 @@ def unexplained(world: World) -> Iterator[Count]:
             if s.statement.kind == StatementKind.SCRIPT
         }
         yield from _counts(
-            world, card, "PIN set", known=pins, count_of=lambda i: i.pin_set_count, most=None
+            world,
+            card,
+            Fact.PIN_UNEXPLAINED,
+            known=pins,
+            count_of=lambda i: i.pin_set_count,
+            most=None,
         )
         yield from _counts(
             world,
             card,
-            "script",
+            Fact.SCRIPT_UNEXPLAINED,
             known=scripts,
             count_of=lambda i: i.script_count,
             most=len(card.scripts),
@@ -146,7 +154,7 @@ def unexplained(world: World) -> Iterator[Count]:
 def _counts(
     world: World,
     card: Card,
-    name: str,
+    fact: Fact,
     *,
     known: set[int],
     count_of: Callable[[Receipt | Statement], int],
@@ -168,7 +176,7 @@ def _counts(
             for s in world.stations.values()
             if s.lost is not None and s.lost.time_s >= from_s
         )
-        what = f"{name} {n} is counted, but no statement explains it"
+        what = say(fact, number=n)
         yield Count(card, what, since_s, terminals, most is not None and n > most)
 
 
@@ -191,30 +199,34 @@ def rule_11(world: World) -> Iterator[Finding]:
             )
 
 
-def _times(world: World, held: Held) -> Iterator[str]:
+def _times(world: World, held: Held) -> Iterator[What]:
     r, card = held.receipt, world.cards[held.receipt.card_id]
     t = r.terminal_time_s
     ask = world.ask_of(r)
     if ask is not None and ask.place.record.time_s != t:
-        yield "its time is not that of its intent"
+        yield say(Fact.TIME_NOT_INTENT)
     parameters = world.parameters()
     before = card.receipts.get(r.sequence - 1)
     skew_s = parameters.card_skew_s if parameters else 0
-    if before is not None and t < before.receipt.terminal_time_s - skew_s:
-        yield "it is older than the card's receipt before it"
+    is_older = before is not None and t < before.receipt.terminal_time_s - skew_s
+    if before is not None and is_older and card.is_one_body(before.receipt, r):
+        yield say(Fact.TIME_OLDER)
     found = world.certificates.get((r.terminal_id, r.terminal_serial))
-    for name, cert in (("terminal", found[0] if found else None), ("card", card.certificate)):
+    for fact, cert in (
+        (Fact.OUTSIDE_TERMINAL_CERTIFICATE, found[0] if found else None),
+        (Fact.OUTSIDE_CARD_CERTIFICATE, card.certificate),
+    ):
         if cert is not None and not (
             start_of_day_s(cert.effective) <= t <= end_of_day_s(cert.expires)
         ):
-            yield f"outside the {name} certificate's time"
+            yield say(fact)
     issued = card.entitlement(r.wallet, r.entitlement_sequence)
     if issued is not None and t < start_of_day_s(issued.entitlement.issued):
-        yield "before the issue date of its entitlement"
+        yield say(Fact.BEFORE_ENTITLEMENT)
     station = world.stations.get(held.place.station)
     arrived = station.arrival(held.place.record.sequence) if station else None
     if arrived is not None and t > arrived + MAX_AHEAD_S:
-        yield "younger than its arrival"
+        yield say(Fact.AFTER_ARRIVAL)
 
 
 @rule(Invariant.HOTLIST)
@@ -229,9 +241,9 @@ def rule_12(world: World) -> Iterator[Finding]:
             continue
         ask = world.ask_of(r)
         if ask is not None and world.names_card(ask.hotlist, r.card_id):
-            what = f"debited after hotlist {ask.hotlist} naming the card was installed there"
+            what = say(Fact.AFTER_HOTLIST, number=ask.hotlist)
         elif _is_under_newer(world, r, hotlists):
-            what = "debited under a certificate issued after the hotlist naming the card"
+            what = say(Fact.CERTIFICATE_AFTER_HOTLIST)
         else:
             continue
         yield Finding(Invariant.HOTLIST, held.name, what, (r.hash.hex(),), r.terminal_id.hex())

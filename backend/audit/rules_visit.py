@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from backend.audit.findings import Finding
+from backend.audit.facts import Fact
+from backend.audit.findings import Finding, What, say
 from backend.audit.goods import goods_of
 from backend.audit.model import Ask, Held, World
 from backend.audit.registry import is_old, rule
@@ -28,7 +29,9 @@ def _loose(world: World, invariant: Invariant) -> Iterator[Finding]:
                 yield _finding(invariant, place.name, what, place.record.hash, place.station)
 
 
-def _finding(invariant: Invariant, subject: str, what: str, name: bytes, station: bytes) -> Finding:
+def _finding(
+    invariant: Invariant, subject: str, what: What, name: bytes, station: bytes
+) -> Finding:
     return Finding(invariant, subject, what, (name.hex(),), station.hex())
 
 
@@ -52,28 +55,28 @@ def rule_08(world: World) -> Iterator[Finding]:
             yield _finding(
                 Invariant.INTENT_RECEIPT,
                 place.name,
-                "a dispute over a receipt that nobody holds",
+                say(Fact.DISPUTE_UNKNOWN),
                 name,
                 place.station,
             )
 
 
-def _ask(world: World, ask: Ask, held: list[Held]) -> Iterator[str]:
+def _ask(world: World, ask: Ask, held: list[Held]) -> Iterator[What]:
     if len(held) > 1:
-        yield "one intent, more than one receipt"
+        yield say(Fact.RECEIPTS_MANY)
     for _, receipt in ask.receipts:
         own = (receipt.terminal_id, receipt.terminal_sequence)
         if own != (ask.place.station, ask.place.record.sequence):
-            yield "the receipt recorded for it names another intent"
+            yield say(Fact.RECEIPT_OTHER_INTENT)
     if len({receipt.hash for _, receipt in ask.receipts}) > 1:
-        yield "a second receipt recorded for one intent"
+        yield say(Fact.RECEIPT_SECOND)
     if not ask.is_void:
         for receipt in [h.receipt for h in held][:1]:
             # A reversal here is invariant 9's: no VOID asked for it.
             if receipt.kind == ReceiptKind.DEBIT and _is_other(ask, receipt, ReceiptKind.DEBIT):
-                yield "the receipt is not what was asked"
+                yield say(Fact.RECEIPT_NOT_ASKED)
     if ask.aborted and (held or ask.receipts):
-        yield "aborted, but there is a receipt"
+        yield say(Fact.ABORTED_WITH_RECEIPT)
     for record in ask.aborted:
         yield from _abort(world, ask, record.body.card_sequence, record.body.other)
     yield from _handed(ask)
@@ -82,7 +85,7 @@ def _ask(world: World, ask: Ask, held: list[Held]) -> Iterator[str]:
     if programme is not None and isinstance(body, Intent) and body.lines:
         wanted = goods_of(programme, ask.basket_version, ask.amount)
         if programme.stocked and {x.good: x.quantity for x in body.lines} != dict(wanted):
-            yield "the goods shown are not those of the signed tariff"
+            yield say(Fact.GOODS_OTHER)
 
 
 def _is_other(ask: Ask, r: Receipt, kind: ReceiptKind) -> bool:
@@ -91,32 +94,32 @@ def _is_other(ask: Ask, r: Receipt, kind: ReceiptKind) -> bool:
     return given != (kind, ask.card_id, ask.expected + 1, ask.wallet, ask.amount, version)
 
 
-def _abort(world: World, ask: Ask, card_sequence: int, other: bytes | None) -> Iterator[str]:
+def _abort(world: World, ask: Ask, card_sequence: int, other: bytes | None) -> Iterator[What]:
     """Evidence of an abort: the card still at the expected sequence, or another receipt there."""
     if other is None:
         if card_sequence != ask.expected:
-            yield "aborted without evidence: the card stood at another sequence"
+            yield say(Fact.ABORTED_NO_EVIDENCE)
         return
     if other[2:3] != b"R":
-        yield "aborted on something that is no receipt"
+        yield say(Fact.ABORTED_NO_RECEIPT)
         return
     card = world.cards.get(ask.card_id)
     held = card.receipts.get(ask.expected + 1) if card else None
     if held is None or ask.is_named_by(held.receipt):
-        yield "aborted on a receipt that does not exclude it"
+        yield say(Fact.ABORTED_NOT_EXCLUDED)
 
 
-def _handed(ask: Ask) -> Iterator[str]:
+def _handed(ask: Ask) -> Iterator[What]:
     if not ask.delivered:
         return
     if len(ask.delivered) > 1:
-        yield "delivered twice"
+        yield say(Fact.DELIVERED_TWICE)
     if ask.is_void:
-        yield "a void was delivered"
+        yield say(Fact.DELIVERED_VOID)
     elif ask.receipt is None and not ask.spoiled:
-        yield "delivered without a receipt"
+        yield say(Fact.DELIVERED_NO_RECEIPT)
     elif ask.receipts and ask.delivered[0].sequence < ask.receipts[0][0].sequence:
-        yield "delivered before its receipt was recorded"
+        yield say(Fact.DELIVERED_EARLY)
 
 
 # --- voids ------------------------------------------------------------
@@ -127,7 +130,7 @@ def rule_09(world: World) -> Iterator[Finding]:
     """A void names the card's receipt before it; its goods come back or are given back."""
     yield from _loose(world, Invariant.VOIDS)
     for held in proven(world):
-        what = _reversal(world, held) if held.receipt.kind == ReceiptKind.REVERSAL else ""
+        what = _reversal(world, held) if held.receipt.kind == ReceiptKind.REVERSAL else None
         if what:
             r = held.receipt
             yield _finding(Invariant.VOIDS, held.name, what, r.hash, r.terminal_id)
@@ -140,53 +143,54 @@ def rule_09(world: World) -> Iterator[Finding]:
             yield _finding(
                 Invariant.VOIDS,
                 ask.place.name,
-                "void after hand-over, and the goods did not come back",
+                say(Fact.GOODS_NOT_BACK),
                 ask.hash,
                 ask.place.station,
             )
 
 
-def _reversal(world: World, held: Held) -> str:
+def _reversal(world: World, held: Held) -> What | None:
     r = held.receipt
-    before = world.cards[r.card_id].receipts.get(r.sequence - 1)
-    if before is not None:
+    card = world.cards[r.card_id]
+    before = card.receipts.get(r.sequence - 1)
+    if before is not None and card.is_one_body(before.receipt, r):
         d = before.receipt
         named = (d.kind, d.wallet, d.amount, d.terminal_id)
         if named != (ReceiptKind.DEBIT, r.wallet, r.amount, r.terminal_id):
-            return "the reversal is not of the card's receipt before it, here"
+            return say(Fact.REVERSAL_OTHER)
     ask = world.ask_of(r)
     if ask is not None and not ask.is_void:
-        return "a reversal that no VOID asked for"
-    return ""
+        return say(Fact.REVERSAL_UNASKED)
+    return None
 
 
-def _void(void: Ask) -> Iterator[str]:
+def _void(void: Ask) -> Iterator[What]:
     debit = void.void_of
     if debit is None:
         return  # noted when it was read
     own = debit.receipt
     if own is not None and own.sequence != void.expected:
-        yield "the void names another receipt than its debit's"
+        yield say(Fact.VOID_OTHER)
     receipt = void.receipt
     if receipt is not None and _is_other(void, receipt, ReceiptKind.REVERSAL):
-        yield "the receipt is not what the void asked"
+        yield say(Fact.VOID_NOT_ASKED)
     if void.returned and (receipt is None or debit.handed is None) and not void.spoiled:
-        yield "goods came back without a proven void of a delivered debit"
+        yield say(Fact.RETURNED_UNPROVEN)
     if len(void.returned) > 1:
-        yield "goods of one void came back twice"
+        yield say(Fact.RETURNED_TWICE)
     if void.given_back and not void.aborted:
-        yield "goods given back, but the void was not aborted"
+        yield say(Fact.GIVEN_BACK_NO_ABORT)
     if receipt is not None and debit.handed is not None and not void.on_counter:
-        yield "voided after hand-over without the goods on the counter"
+        yield say(Fact.VOID_NO_GOODS)
 
 
-def _voided(debit: Ask) -> Iterator[str]:
+def _voided(debit: Ask) -> Iterator[What]:
     done = [v for v in debit.voids if v.receipt is not None]
     if len(done) > 1:
-        yield "one debit was voided twice"
+        yield say(Fact.VOIDED_TWICE)
     for void in done:
         if debit.handed is not None and debit.handed.sequence > void.place.record.sequence:
-            yield "handed over after its void"
+            yield say(Fact.HANDED_AFTER_VOID)
 
 
 def is_not_returned(world: World, void: Ask) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from backend.audit.facts import Fact
+from backend.audit.findings import What, say
 from backend.audit.model import Card, Held, Place, Said, World
 from wire.objects import DecisionKind
 from wire.receipt import Counters, Receipt, ReceiptKind, Statement, StatementKind
@@ -45,9 +47,11 @@ def is_contiguous(card: Card, after: int, item: Item) -> bool:
     return all(n in card.receipts for n in range(after + 1, end + 1))
 
 
-def wrong_steps(card: Card, wallet: int) -> Iterator[tuple[Event, str]]:
+def wrong_steps(card: Card, wallet: int) -> Iterator[tuple[Event, What]]:
     """Events whose counters do not follow from the ones before, and why."""
     at, sequence, state = 0, 0, Counters(0, 0, 0, 0)
+    last: Item | None = None
+    shared = state  # what both chips of a cloned card have behind them
     for event in events(card, wallet):
         item, shown = event.item, event.item.counters
         named = item.entitlement_sequence
@@ -55,17 +59,22 @@ def wrong_steps(card: Card, wallet: int) -> Iterator[tuple[Event, str]]:
         is_judged = (
             issued is not None and named >= sequence and (wallet, named) not in (card.unlogged)
         )
-        if not is_contiguous(card, at, item):
+        is_other = last is not None and not card.is_one_body(last, item)
+        if is_other:
+            state = shared
+        if is_other or not is_contiguous(card, at, item):
             before = (state.loaded, state.debited, state.forfeited, state.reversed)
             after = (shown.loaded, shown.debited, shown.forfeited, shown.reversed)
             if any(b > a for b, a in zip(before, after, strict=True)):
-                yield event, "a counter fell"
+                yield event, say(Fact.COUNTER_FELL)
         elif is_judged and issued is not None:
             base = state if named == sequence else issued.entitlement.apply(state)
             wanted = _moved(base, item)
             if shown != wanted:
-                yield event, f"counters are {_text(shown)}, must be {_text(wanted)}"
-        at, sequence, state = item.sequence, max(sequence, named), shown
+                yield event, say(Fact.COUNTERS_WRONG, shown=_text(shown), wanted=_text(wanted))
+        at, sequence, state, last = item.sequence, max(sequence, named), shown, item
+        if item.sequence + isinstance(item, Statement) < card.fork:
+            shared = shown
 
 
 def _moved(c: Counters, item: Item) -> Counters:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backend.audit.report import Report, make
+from tests.sim.test_frauds import FRAUDS
 from tests.support.audit_story import tell
 from tests.support.audit_world import write
 
@@ -26,3 +28,14 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(honest: Path, tmp_path: Path) -> Path:
     """The same, to be changed."""
     return Path(shutil.copytree(honest, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def frauds() -> dict[str, Report]:
+    """The auditor's report over each named fraud."""
+    reports = {}
+    for name, (_, commit) in FRAUDS.items():
+        story = tell()
+        commit(story)
+        reports[name] = make(story.w.audited())
+    return reports

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.audit.facts import Fact
 from backend.audit.report import make
 from tests.support.audit_story import CASH, FOOD, bulk, tell
 
@@ -18,8 +19,9 @@ def test_the_honest_story_has_no_finding() -> None:
     assert [p.settled_minor for p in report.providers] == [432_000, 1_050_000, 50_000]
     assert report.settled_minor == 1_532_000
     assert {a.kind for a in report.alerts} == {"bypass", "dispute"}
-    lost = {e.what.split(":")[0].split(" ")[0] for e in report.explained}
-    assert lost == {"closed", "receipt", "card"}
+    assert {e.what.fact for e in report.explained} == {
+        Fact.CLOSED, Fact.WRITTEN_OFF, Fact.BROUGHT_HOME_DECIDED, Fact.CARD_COUNT,
+    }  # fmt: skip
 
 
 def test_places_add_up_to_programmes() -> None:
@@ -30,6 +32,9 @@ def test_places_add_up_to_programmes() -> None:
         assert sum(p.redeemed for p in places) == line.redeemed, wallet
         assert sum(p.loaded for p in places) == line.loaded
         assert sum(p.forfeited for p in places) == line.forfeited
+        assert sum(p.issued for p in places) == line.issued
+        assert sum(p.residual for p in places) == line.residual
+        assert sum(p.moved for p in places) == line.moved
 
 
 def test_two_thousand_receipts_without_a_finding() -> None:

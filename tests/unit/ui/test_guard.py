@@ -39,11 +39,13 @@ def test_a_token_is_never_shown() -> None:
 
 
 def test_the_kernel_says_who_connects() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with socket.create_connection(server.getsockname()) as client:
-            assert peer_uid(client.getsockname(), server.getsockname()) == os.getuid()
-            other = (client.getsockname()[0], server.getsockname()[1])
-            assert peer_uid(other, ("127.0.0.1", 1)) is None
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+    ):
+        assert peer_uid(client.getsockname(), server.getsockname()) == os.getuid()
+        other = (client.getsockname()[0], server.getsockname()[1])
+        assert peer_uid(other, ("127.0.0.1", 1)) is None
 
 
 def test_figures_as_people_read_them() -> None:
