@@ -12,7 +12,7 @@ from backend.audit.rules import judge
 from keys.hierarchy import Heads
 from tests.support.audit_frauds import FRAUDS
 from tests.support.audit_story import CASH, FOOD, SCHOOL, Story, enrol, tell
-from tests.support.audit_world import DAY_S, OIL, RICE, RUPIAH, AuditWorld
+from tests.support.audit_world import DAY_S, OIL, RICE, RUPIAH, AuditWorld, SoftCard
 from wire import log
 from wire.chain import TrustFile
 from wire.entitlement import ScriptAction
@@ -244,3 +244,27 @@ def test_findings_are_listed_once_and_as_json(frauds: dict[str, Report]) -> None
         assert shown["severity"] in {1, 2, 3}
         assert shown["code"] in set(Fact)
         assert shown["what"] != shown["what_en"]
+
+
+def two_chips(s: Story) -> SoftCard:
+    """A cloned card that went two ways; the copy, whose second body is not the one counted."""
+    card, copy = s.cards[5], s.cards[5].clone()
+    first = s.w.debit(s.one, card, CASH, 100_000)
+    second = s.w.debit(s.two, copy, CASH, 5_000, book=False)
+    s.w.unpayable(first.receipt, second.receipt.hash)
+    s.w.debit(s.two, copy, CASH, 5_000)
+    return copy
+
+
+def test_what_one_chip_counts_is_not_held_against_the_other() -> None:
+    s = tell()
+    two_chips(s)
+    assert verdict(s) == {Invariant.ONE_BODY}
+
+
+def test_a_counter_that_fell_in_one_of_two_chips_is_found() -> None:
+    s = tell()
+    copy = two_chips(s)
+    c = copy.wallets[CASH]
+    s.w.debit(s.two, copy, CASH, 5_000, counters=replace(c, debited=c.debited + 1))
+    assert Invariant.COUNTERS in verdict(s)
