@@ -1,6 +1,6 @@
 # Betang. Every target sets up what it needs; the work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint lock campaigns-reduced sim-world ci-user clean
+.PHONY: help demo play test lint lock campaigns-reduced sim-world ci-user clean
 ONCE ?=
 SEED ?=
 
@@ -10,6 +10,10 @@ help: ## list the targets
 demo: ## play the story on virtual readers (ONCE=1 ends by itself, SEED=n another story)
 	@scripts/setup run
 	@.venv/bin/python -m demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED))
+
+play: ## the demo's world with three faces in a browser (SEED=n other families)
+	@scripts/setup play
+	@.venv/bin/python -m demo.play $(if $(SEED),--seed $(SEED))
 
 test: ## run every test (ARGS='tests/unit -k name' for some)
 	@scripts/test $(ARGS)

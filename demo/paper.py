@@ -11,7 +11,7 @@ import threading
 import tty
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -67,7 +67,7 @@ def decode(data: bytes) -> list[list[Printed]]:
     return slips
 
 
-def picture(lines: list[Printed], path: Path) -> None:
+def picture(lines: list[Printed], to: Path | BinaryIO) -> None:
     """Draw one slip as a PNG."""
     regular = ImageFont.truetype(str(FONT_FOLDER / "DejaVuSansMono.ttf"), 18)
     strong = ImageFont.truetype(str(FONT_FOLDER / "DejaVuSansMono-Bold.ttf"), 18)
@@ -77,7 +77,7 @@ def picture(lines: list[Printed], path: Path) -> None:
         font = strong if line.bold else regular
         x = (WIDTH - draw.textlength(line.text, font)) / 2 if line.centred else MARGIN
         draw.text((x, MARGIN + n * LINE_HEIGHT), line.text, fill=0, font=font)
-    image.save(path)
+    image.save(to, "PNG")
 
 
 class Paper:

@@ -65,6 +65,7 @@ class Story:
     families: list[Family] = field(default_factory=list)
     now: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=lambda: dict(PLACES))
     rng: random.Random = field(init=False)
     office: Office = field(init=False)
     specimens: Office = field(init=False)
@@ -100,17 +101,27 @@ class Story:
 
     def play(self) -> dict[str, Any]:
         """Every act in order; the summary."""
-        for act in (
-            self._cards_from_the_maker, self._two_offices, self._registry, self._points,
+        self._acts(*self._founding(), self._open_shifts)
+        self._acts(
             self._issue, self._cast, self._stock, self._hand_over, self._redeem,
             self._strangers, self._torn, self._voids, self._top_ups, self._lost_terminal,
             self._lost_card, self._carry_by_file, self._settle, self._audit, self._tamper,
             self._receipts,
-        ):  # fmt: skip
+        )  # fmt: skip
+        return self.counts
+
+    def found(self) -> None:
+        """Only what comes before the first card: two offices, a desk, points, orders, stock."""
+        self._acts(*self._founding(), self._orders, self._stock)
+
+    def _founding(self) -> tuple[Callable[[], None], ...]:
+        return (self._cards_from_the_maker, self._two_offices, self._registry, self._points)
+
+    def _acts(self, *acts: Callable[[], None]) -> None:
+        for act in acts:
             self.now, begun_s = act.__name__.strip("_"), time.monotonic()
             act()
             self.seconds[self.now] = round(time.monotonic() - begun_s, 1)
-        return self.counts
 
     def _cards_from_the_maker(self) -> None:
         self.rng = random.Random(self.seed)  # noqa: S311 - which family does what
@@ -122,6 +133,10 @@ class Story:
             )  # fmt: skip
             self.programs.run(argv)
         self.step("kartu kosong")
+
+    def cards(self) -> list[Path]:
+        """Every blank card of the live delivery."""
+        return [self._card(n + 1) for n in range(CARDS + 2)]
 
     def _card(self, number: int, world: str = "live") -> Path:
         return self.root / world / "cards" / f"{number:08d}.card"
@@ -172,13 +187,12 @@ class Story:
         self.points = {
             name: Point(self.programs, self.world, self.root / name, name, point,
                         self.papers[name].port)
-            for name in PLACES
+            for name in self.places
         }  # fmt: skip
 
         def found() -> None:
-            for name, place in PLACES.items():
+            for name, place in self.places.items():
                 self.points[name].set_up(self.office, "*", place)
-                self.points[name].run("shift", "open", "--officer", str(OFFICER))
                 self.step(place)
 
         def desks() -> Path:
@@ -189,9 +203,16 @@ class Story:
 
     # --- cards -------------------------------------------------------------------------------
 
-    def _issue(self) -> None:
+    def _open_shifts(self) -> None:
+        for point in self.points.values():
+            point.run("shift", "open", "--officer", str(OFFICER))
+
+    def _orders(self) -> None:
         self.office.backend("orders", "--desk", self.desk.station)
         self.desk.run("orders")
+
+    def _issue(self) -> None:
+        self._orders()
         blanks = [self._card(n + 1) for n in range(CARDS)]
         done = self.desk.issue(blanks, lambda n: self.step(f"kartu {n}"))
         self._must(all(x["good"] for x in done), "a card was not issued")
@@ -215,7 +236,7 @@ class Story:
         now_s, goods = int(time.time()), {"beras": ("g", 50_000), "minyak": ("ml", 10_000),
                                           "gula": ("g", 10_000)}  # fmt: skip
         sent = []
-        for name in PLACES:
+        for name in self.places:
             lines = [{"good": g, "unit": u, "quantity": q} for g, (u, q) in goods.items()]
             cash = [{"good": "rupiah", "unit": "rupiah", "quantity": 3_000_000}]
             for provider, what in ((BULOG, lines), (BANK, cash)):
@@ -232,7 +253,7 @@ class Story:
                 self.points[name].run("stock", "receive", f"{provider.split()[0]}-{name}")
             self.step(f"stok {name}")
 
-        together(*(lambda name=name: count_in(name) for name in PLACES))
+        together(*(lambda name=name: count_in(name) for name in self.places))
 
     def _hand_over(self) -> None:
         codes = self.desk.codes()
@@ -245,7 +266,7 @@ class Story:
 
     def _give(self, point: Point, family: Family, code: str, bast: str) -> None:
         with self._inserted(family.state):
-            done = point.activate(code, family.pin, bast, PLACES[point.station])
+            done = point.activate(code, family.pin, bast, self.places[point.station])
         self._must(done["good"], f"not handed over: {done}")
         self.step(bast)
 

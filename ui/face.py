@@ -97,16 +97,18 @@ class Mark:
 class Face:
     """Templates, words, session and security of one face; routes are added to :attr:`app`.
 
+    ``static`` is a folder of the face's own files beside the shared ones.
     ``page`` renders a whole page, ``part`` a fragment of one; both in the session's language.
     """
 
     def __init__(
         self, title: str, templates: Path, door: Door, *, mark: Mark,
         filters: dict[str, Callable[..., Any]] | None = None,
-        sessions: Sessions | None = None,
+        static: Path | None = None, sessions: Sessions | None = None,
     ) -> None:  # fmt: skip
         self.title, self.mark = title, mark
         self.sessions = sessions or Sessions()
+        assets = Assets(HERE / "static", HERE / "vendor", *([static] if static else []))
         self.app = FastAPI(title=title, openapi_url=None, docs_url=None, redoc_url=None)
         self.app.add_middleware(Guard, door=door, sessions=self.sessions)
         self._env = jinja2.Environment(
@@ -116,9 +118,13 @@ class Face:
         self._env.filters |= {"rupiah": show.rupiah, "number": show.number, "masked": show.masked}
         self._env.filters |= filters or {}
         self._env.globals |= {
-            "asset": shared_assets().url, "icon": icon, "face": title, "mark": mark,
+            "asset": assets.url, "icon": icon, "face": title, "mark": mark,
         }  # fmt: skip
-        self.app.get("/static/{name}", include_in_schema=False)(_static)
+
+        @self.app.get("/static/{name}", include_in_schema=False)
+        def file(name: str, request: Request) -> Response:
+            return assets.answer(name, request.headers.get("accept-encoding", ""))
+
         self.app.post("/bahasa/{language}", include_in_schema=False)(_language)
 
     def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -158,10 +164,6 @@ def icon(name: str, label: str = "", css: str = "") -> Markup:
     return Markup('<svg class="icon {}" {}><use href="{}#{}"/></svg>').format(
         css, said, shared_assets().url("pictograms.svg"), name
     )
-
-
-def _static(name: str, request: Request) -> Response:
-    return shared_assets().answer(name, request.headers.get("accept-encoding", ""))
 
 
 def _language(language: str, request: Request) -> Response:
