@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from keys.errors import KeysError
 from keys.signer import Signer, sign_object
 from terminal.engine import Engine
-from terminal.errors import AcknowledgementRefusedError, NotNewerError
+from terminal.errors import AcknowledgementRefusedError, NotNewerError, RestoredImageError
 from terminal.journal import Journal
 from terminal.roster import Version
 from wire import log
@@ -33,8 +33,10 @@ def build_upload(journal: Journal, log_key: Signer) -> Upload | None:
 def apply_acknowledgement(engine: Engine, raw: bytes) -> int:
     """Verify an acknowledgement and prune what it covers; how many records went.
 
-    One of this station beyond the journal's end shows a restored image: it is logged, and the
-    terminal stops (PROTOCOL.md §4.1). Raises :class:`AcknowledgementRefusedError`.
+    One of this station for records that the journal does not hold, beyond its end or beside it,
+    shows a restored image: it is logged, and the terminal stops (PROTOCOL.md §4.1). What it would
+    hand out could never be paid, as the office takes one chain only. Raises
+    :class:`RestoredImageError`, :class:`AcknowledgementRefusedError`.
     """
     try:
         ack = engine.roster.trust.verify(Acknowledgement, raw)
@@ -43,11 +45,11 @@ def apply_acknowledgement(engine: Engine, raw: bytes) -> int:
     station = engine.journal.station.station_id
     if ack.station != station:
         raise AcknowledgementRefusedError("acknowledgement for another station")
-    if ack.last > engine.journal.head().sequence:
+    if engine.journal.is_another_chain(ack):
+        detail = f"acknowledged {ack.last}, beyond or beside this journal"
         if not engine.journal.stopped:
-            detail = f"acknowledged {ack.last}, beyond this journal's end"
             engine.write(log.Rejected(Reason.RESTORED_IMAGE, None, detail))
-        raise AcknowledgementRefusedError("acknowledgement beyond the journal's end")
+        raise RestoredImageError(detail)
     engine.saw(ack.arrived_s)
     return engine.journal.acknowledge(ack)
 

@@ -101,6 +101,12 @@ class AcknowledgementRefusedError(TerminalError):
     code = Code.ACK_REFUSED
 
 
+class RestoredImageError(AcknowledgementRefusedError):
+    """The office acknowledged records of this terminal that its journal does not hold."""
+
+    code = Code.STOPPED
+
+
 class ConfigError(TerminalError):
     """The terminal's folder does not hold what is needed, or holds it already."""
 
@@ -117,3 +123,7 @@ class TransferError(TerminalError):
     """Upload or bundle could not be carried; the journal keeps everything for next time."""
 
     code = Code.TRANSFER
+
+
+class UploadRefusedError(TransferError):
+    """The backend answered that it does not take the upload."""

@@ -176,11 +176,26 @@ class Journal:
             )
         return made
 
+    def is_another_chain(self, ack: Acknowledgement) -> bool:
+        """Whether a **verified** acknowledgement of this station shows records not held here.
+
+        Beyond the end, or another record at a sequence that is held or was the last one pruned.
+        What was pruned before that can no longer be told.
+        """
+        row = self._one(
+            "SELECT sequence < ?1, acknowledged = ?1 AND acknowledged_hash <> ?2 FROM head",
+            ack.last, ack.head,
+        )  # fmt: skip
+        held = self._one("SELECT raw FROM record WHERE sequence = ?", ack.last)
+        is_other = held is not None and Record.parse(held[0]).hash != ack.head
+        return is_other or (row is not None and any(row))
+
     def acknowledge(self, ack: Acknowledgement) -> int:
         """Take a **verified** acknowledgement and prune what it covers; how many records went.
 
         Raises :class:`AcknowledgementRefusedError` unless it names this station and the very
-        hash of the record at its ``last``. One beyond the end is the caller's to report.
+        hash of the record at its ``last``. Whether it shows another chain is the caller's to ask
+        before (:meth:`is_another_chain`).
         """
         with transaction(self._db):
             head = self.head()

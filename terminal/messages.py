@@ -25,9 +25,11 @@ _BECOME = (
 OUTCOMES: dict[str, tuple[str, str]] = {
     # this terminal
     "TerminalRefused.restored-image": (
-        "Mesin ini dipulihkan dari salinan lama dan berhenti bekerja. Tidak ada yang diubah. "
+        "Data mesin ini pernah disalin atau dipulihkan dari salinan lama, dan mesin berhenti "
+        "bekerja. Tidak ada yang diubah. "
         "Hubungi kantor: mesin perlu didaftarkan ulang.",
-        "This terminal was restored from an old copy and has stopped. Nothing was changed. "
+        "This terminal's data was copied, or restored from an old copy, and it has stopped. "
+        "Nothing was changed. "
         "Call the office: it must be enrolled anew.",
     ),
     "TerminalRefused.no-certificate": (
@@ -388,7 +390,14 @@ ERRORS: dict[Code, tuple[str, str]] = {
         "Langkah tidak sesuai keadaan. Tidak ada yang diubah.",
         "The step does not fit. Nothing was changed.",
     ),
-    Code.STOPPED: ("Mesin dihentikan.", "The terminal has stopped."),
+    Code.STOPPED: (
+        "Kantor telah menerima catatan lain atas nama mesin ini: datanya pernah disalin atau "
+        "dipulihkan. Mesin berhenti melayani kartu; semua catatannya tetap tersimpan. Hubungi "
+        "kantor: mesin perlu didaftarkan ulang.",
+        "The office has received other records under this terminal's name: its data was once "
+        "copied or restored. It serves no more cards; all its records are kept. Call the office: "
+        "it must be enrolled anew.",
+    ),
 }
 
 

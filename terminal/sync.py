@@ -15,7 +15,7 @@ from keys.signer import Signer
 from keys.store import write_private
 from terminal.carry import apply_acknowledgement, build_upload, install_bundle
 from terminal.engine import Engine
-from terminal.errors import TransferError
+from terminal.errors import TransferError, UploadRefusedError
 from terminal.roster import Version
 
 TIMEOUT_S = 60.0
@@ -35,11 +35,19 @@ class Synced:
 def over_http(engine: Engine, log_key: Signer, client: httpx.Client) -> Synced:
     """Upload, take the acknowledgement, then fetch and install the bundle.
 
-    ``client`` has the backend's base URL. Raises :class:`TransferError` (the journal keeps
-    everything) and what :mod:`terminal.carry` raises.
+    A refused upload proves nothing, but the bundle is fetched all the same: its signed
+    acknowledgement shows whether the office holds another chain under this name, and its hotlist
+    is wanted anyway. ``client`` has the backend's base URL. Raises :class:`TransferError` (the
+    journal keeps everything) and what :mod:`terminal.carry` raises.
     """
-    uploaded, pruned = _upload(engine, log_key, client)
+    refused: UploadRefusedError | None = None
+    try:
+        uploaded, pruned = _upload(engine, log_key, client)
+    except UploadRefusedError as e:  # why is in the bundle, where it may be believed
+        uploaded, pruned, refused = 0, 0, e
     version, more = _fetch(engine, client)
+    if refused is not None:
+        raise refused
     if version is not None:  # the SYNC of the new hotlist should be known at once
         sent, gone = _upload(engine, log_key, client)
         uploaded, pruned = uploaded + sent, pruned + gone
@@ -52,7 +60,7 @@ def _upload(engine: Engine, log_key: Signer, client: httpx.Client) -> tuple[int,
         return 0, 0
     answer = _ask(client, "POST", "/v1/uploads", bytes(upload))
     if answer.status_code != ACCEPTED:
-        raise TransferError(f"upload refused: {answer.status_code}")
+        raise UploadRefusedError(f"upload refused: {answer.status_code}")
     return len(upload.records), apply_acknowledgement(engine, answer.content)
 
 

@@ -13,7 +13,12 @@ import pytest
 from keys.signer import sign_object
 from terminal import sync
 from terminal.carry import apply_acknowledgement, build_upload, install_bundle
-from terminal.errors import AcknowledgementRefusedError, BundleRefusedError, TransferError
+from terminal.errors import (
+    AcknowledgementRefusedError,
+    BundleRefusedError,
+    RestoredImageError,
+    TransferError,
+)
 from terminal.outcomes import Stop, TerminalRefused
 from tests.support.terminal_world import START_S, Issuer, at_work, entry
 from wire.log import Upload
@@ -124,7 +129,7 @@ def test_a_transfer_that_fails_keeps_everything(failure):
     assert len(terminal.journal.records(0, 99)) == 3
 
 
-@pytest.mark.parametrize("fault", ["signature", "other root", "station", "hash"])
+@pytest.mark.parametrize("fault", ["signature", "other root", "station"])
 def test_acknowledgements_that_prune_nothing(fault):
     terminal, _ = at_work()
     raw = acknowledgement(terminal)
@@ -135,23 +140,52 @@ def test_acknowledgements_that_prune_nothing(fault):
             other = Issuer(seed=99).world.signer(KeyRole.ACK)
             raw = bytes(sign_object(other, Acknowledgement(terminal.station, 3, bytes(32), 1),
                                     terminal.issuer.env))  # fmt: skip
-        case "station":
-            raw = acknowledgement(terminal, station=b"TERM0002")
         case _:
-            raw = acknowledgement(terminal, head=bytes(32))
+            raw = acknowledgement(terminal, station=b"TERM0002")
     with pytest.raises(AcknowledgementRefusedError):
         apply_acknowledgement(terminal.engine, raw)
     assert len(terminal.journal.records(0, 99)) == 3
     assert not terminal.journal.stopped
 
 
-def test_an_acknowledgement_beyond_the_end_stops_the_terminal():
+@pytest.mark.parametrize(
+    "shown", [{"last": 99}, {"head": bytes(32)}, {"last": 2}], ids=["beyond", "end", "within"]
+)
+def test_an_acknowledgement_of_records_not_held_stops_the_terminal(shown):
+    """A second image of this terminal has sent its own records; one of the two was restored."""
     terminal, card = at_work()
-    raw = acknowledgement(terminal, last=99)
+    raw = acknowledgement(terminal, **shown)
     for _ in range(2):
-        with pytest.raises(AcknowledgementRefusedError):
+        with pytest.raises(RestoredImageError):
             apply_acknowledgement(terminal.engine, raw)
     assert terminal.kinds().count("REJECTED") == 1
+    assert len(terminal.journal.records(0, 99)) == 4
+    assert terminal.engine.begin(card.link()) == TerminalRefused(Stop.RESTORED_IMAGE)
+
+
+def test_what_was_pruned_is_still_told_from_another_chain():
+    terminal, _ = at_work()
+    raw, other = acknowledgement(terminal), acknowledgement(terminal, head=bytes(32))
+    earlier = acknowledgement(terminal, last=2, head=bytes(32))
+    apply_acknowledgement(terminal.engine, raw)
+    for _ in range(2):  # the same again, and one that came late, change nothing
+        assert apply_acknowledgement(terminal.engine, raw) == 0
+        assert apply_acknowledgement(terminal.engine, earlier) == 0
+    assert not terminal.journal.stopped
+    with pytest.raises(RestoredImageError):
+        apply_acknowledgement(terminal.engine, other)
+    assert terminal.journal.stopped
+
+
+def test_a_refused_upload_still_fetches_what_says_why():
+    """Another image's records came first: only the bundle's acknowledgement is evidence of it."""
+    terminal, card = at_work()
+    backend = Backend(terminal)
+    backend.status = 409
+    other = acknowledgement(terminal, head=bytes(32))
+    backend.bundle = terminal.bundle(entry(card), acknowledgements=(other,))
+    with backend.client() as client, pytest.raises(RestoredImageError):
+        sync.over_http(terminal.engine, terminal.log_key, client)
     assert terminal.engine.begin(card.link()) == TerminalRefused(Stop.RESTORED_IMAGE)
 
 
