@@ -104,6 +104,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "returned": ("dikembalikan dengan keputusan", "returned by decision"),
     "losses": ("kerugian tercatat, di luar program", "recorded losses, outside the programme"),
     "handed_over": ("diserahkan menurut terminal", "handed over, by the terminals"),
+    "unrecorded": ("tanpa catatan penyerahan", "no record of the hand-over"),
     "not_loaded": ("belum dimuat ke kartu", "not loaded on a card yet"),
     "withheld": ("ditahan, belum boleh dibayar", "held, not payable yet"),
     "other": ("tarif lama, kerugian yang dibayar", "older tariffs, losses paid"),

@@ -154,6 +154,8 @@ def _programme(p: _Page, line: ProgrammeLine) -> None:
             show(p.word(key), getattr(line, key), indent=4)
     if line.goods:
         p.row(p.word("handed_over"), "", "", p.goods(line.goods), indent=4)
+    if any(line.unrecorded.values()):
+        p.row(p.word("unrecorded"), "", "", p.goods(line.unrecorded), indent=4)
 
 
 def _all_programmes(p: _Page) -> None:
@@ -271,8 +273,14 @@ def _lists(p: _Page) -> None:
         ]
     )
     p.head("alerts")
-    kinds = Counter(a.kind for a in report.alerts)
-    p.listed([f"{pick(ALERTS[k], p.language)}: {p.number(n)}" for k, n in sorted(kinds.items())])
+    per_kind: dict[str, list[str]] = {}
+    for a in report.alerts:
+        per_kind.setdefault(a.kind, []).append(p.names.subject(a.subject))
+    for kind, subjects in sorted(per_kind.items()):
+        p.lines.append(f" {pick(ALERTS[kind], p.language)}: {p.number(len(subjects))}")
+        p.listed(subjects)
+    if not per_kind:
+        p.listed([])
     p.head("explained")
     p.listed(
         [

@@ -28,7 +28,8 @@ from wire.receipt import ReceiptKind, StatementKind
 class ProgrammeLine:
     """One programme in units of its wallet, unless a name says ``minor`` or ``goods``.
 
-    ``left`` and ``right`` are the two sides of invariant 14.
+    ``left`` and ``right`` are the two sides of invariant 14. ``goods``: what terminals recorded as
+    handed over; ``unrecorded``: what receipts give beyond that (or, negative, less).
     """
 
     code: int
@@ -50,6 +51,7 @@ class ProgrammeLine:
     left: int
     right: int
     goods: dict[str, int]
+    unrecorded: dict[str, int]
 
     @property
     def difference(self) -> int:
@@ -238,6 +240,7 @@ def make(world: World) -> Report:
 
 def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> ProgrammeLine:
     issued = residual = forfeited = redeemed = losses = loaded = 0
+    given: Counter[str] = Counter()
     for card in world.cards.values():
         shown = [e.item.counters for e in events(card, p.wallet)]
         issued += card.issued(p.wallet)
@@ -251,6 +254,8 @@ def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> Progr
             lost = world.lost(held)
             losses += sign * lost
             redeemed += sign * (held.receipt.amount - lost)
+            taken = goods.goods_of(p, held.receipt.basket_version, held.receipt.amount)
+            given.update({good: sign * n for good, n in taken.items()})
     moved = _decided(world, p.wallet, DecisionKind.MOVE)
     returned = _decided(world, p.wallet, DecisionKind.RETURN)
     handed: Counter[str] = Counter()
@@ -280,6 +285,7 @@ def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> Progr
         # the old card's any more.
         right=(redeemed - returned) + forfeited + (residual + losses - moved),
         goods=dict(sorted(handed.items())),
+        unrecorded={good: n - handed[good] for good, n in sorted(given.items())},
     )
 
 

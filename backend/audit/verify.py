@@ -8,11 +8,12 @@ from backend.audit import report
 from backend.audit.build import build, check_head, kind_of, open_head
 from backend.audit.errors import HeadUnreadableError, TrustUnreadableError
 from backend.audit.load import read
+from backend.audit.model import World
 from backend.audit.report import Report
 from keys.errors import KeysError
 from wire import cbor
 from wire.errors import WireError
-from wire.objects import LedgerHead
+from wire.objects import IssuanceHead, LedgerHead
 
 
 def verify(
@@ -20,7 +21,7 @@ def verify(
 ) -> Report:
     """Verify an export under a trust file.
 
-    ``head_file``: a LedgerHead noted earlier, or a heads.cbor; it must be an ancestor. Raises
+    ``head_file``: a LedgerHead noted earlier, or a heads.cbor; each must be an ancestor. Raises
     :class:`backend.audit.errors.AuditError` when nothing can be judged.
     """
     try:
@@ -30,20 +31,22 @@ def verify(
     world = build(read(folder), trust_raw, allow_demo=allow_demo)
     if head_file is not None:
         try:
-            noted = [
-                open_head(world.trust, LedgerHead, raw) for raw in _heads(head_file.read_bytes())
-            ]
+            _check_noted(world, head_file.read_bytes(), str(head_file))
         except (OSError, WireError, KeysError) as e:
             raise HeadUnreadableError(str(e)) from e
-        if not noted:
-            raise HeadUnreadableError(f"{head_file} holds no ledger head")
-        for head in noted:
-            check_head(world, head, world.ledger, str(head_file))
     return report.make(world)
 
 
-def _heads(raw: bytes) -> list[bytes]:
-    """The ledger heads of a file: one COSE object, or a sequence with some."""
-    if kind_of(raw):
-        return [raw]
-    return [item for item in cbor.decode_sequence(raw) if kind_of(item) == LedgerHead.KIND]
+def _check_noted(world: World, raw: bytes, name: str) -> None:
+    """Hold the chains to heads noted earlier: one COSE object, or a sequence of them.
+
+    Raises :class:`HeadUnreadableError` when no ledger head is among them.
+    """
+    items = [raw] if kind_of(raw) else list(cbor.decode_sequence(raw))
+    ledger = [x for x in items if kind_of(x) == LedgerHead.KIND]
+    if not ledger:
+        raise HeadUnreadableError(f"{name} holds no ledger head")
+    for item in ledger:
+        check_head(world, open_head(world.trust, LedgerHead, item), world.ledger, name)
+    for item in (x for x in items if kind_of(x) == IssuanceHead.KIND):
+        check_head(world, open_head(world.trust, IssuanceHead, item), world.issuance, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from backend.audit.verify import verify
 from terminal.outcomes import Redeemed
@@ -56,3 +57,15 @@ def test_auditor_and_backend_agree(village: Village, tmp_path) -> None:
         for key in ("issued", "redeemed", "forfeited", "moved", "returned", "losses", "residual"):
             wanted = theirs[key] - (theirs["moved"] if key == "residual" else 0)
             assert getattr(mine, key) == wanted, key
+    _flip_each_file(tmp_path)
+
+
+def _flip_each_file(folder: Path) -> None:
+    """Every file the backend writes is bound: a byte changed in any of them is found."""
+    for path in sorted(p for p in (folder / "export").rglob("*") if p.is_file()):
+        raw = path.read_bytes()
+        for at in {0, len(raw) // 3, len(raw) - 1} if raw else ():
+            path.write_bytes(raw[:at] + bytes([raw[at] ^ 0x10]) + raw[at + 1 :])
+            found = verify(folder / "export", folder / "trust.cbor", allow_demo=True).findings
+            assert found, f"{path.name} byte {at}"
+        path.write_bytes(raw)

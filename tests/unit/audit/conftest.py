@@ -11,16 +11,26 @@ from backend.audit.report import Report, make
 from tests.sim.test_frauds import FRAUDS
 from tests.support.audit_story import tell
 from tests.support.audit_world import write
+from wire import cbor
 
 
 @pytest.fixture(scope="session")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``export/`` and ``trust.cbor``; to be read only."""
+    """A folder with ``export/``, ``trust.cbor`` and heads noted; to be read only.
+
+    ``head.cbor``: of this ledger; ``later.cbor``: of the same one, an entry longer; ``other.cbor``:
+    of this ledger and of another issuance log.
+    """
     folder = tmp_path_factory.mktemp("honest")
     story = tell()
     write(story.w.finish(), folder / "export")
     (folder / "trust.cbor").write_bytes(story.w.trust)
-    (folder / "head.cbor").write_bytes(story.w.chain()[2][0])
+    book, _ = story.w.chain()[2]
+    (folder / "head.cbor").write_bytes(book)
+    story.w.post(story.w.ledger[0][1])
+    (folder / "later.cbor").write_bytes(story.w.chain()[2][0])
+    story.w.issuance[3]["time_s"] += 1
+    (folder / "other.cbor").write_bytes(cbor.encode_sequence([book, story.w.chain()[2][1]]))
     return folder
 
 

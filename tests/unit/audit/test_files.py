@@ -16,6 +16,7 @@ from backend.audit.errors import (
     HeadUnreadableError,
     TrustUnreadableError,
 )
+from backend.audit.facts import Fact
 from backend.audit.load import expected_files
 from backend.audit.verify import verify
 from tests.support.audit_story import tell
@@ -48,6 +49,13 @@ def test_a_flipped_byte_in_any_file_is_found(copied: Path) -> None:
         path.write_bytes(raw)
     assert check(copied) == []
     assert tried > 100
+
+
+def test_every_kind_of_file_is_there_and_holds_something(honest: Path) -> None:
+    """So that the flips above touch each kind of file that an export can have."""
+    sizes = {p.relative_to(honest / "export").as_posix(): p.stat().st_size for p in files(honest)}
+    assert {n for n in sizes if not n.startswith("uploads/")} == set(expected_files())
+    assert min(sizes.values()) > 0
 
 
 def test_a_byte_more_or_less_is_found(copied: Path) -> None:
@@ -118,6 +126,38 @@ def test_a_head_noted_earlier_must_be_an_ancestor(copied: Path) -> None:
     assert [f.invariant for f in check(copied, head_file=copied / "other.cbor")] == [
         Invariant.CHAINED_LEDGER
     ]
+
+
+def test_a_head_of_a_longer_ledger_is_no_ancestor(copied: Path) -> None:
+    """Entries taken off the end: the export's own heads fit, the head noted before does not."""
+    assert [f.what.fact for f in check(copied, head_file=copied / "later.cbor")] == [
+        Fact.HEAD_OTHER
+    ]
+
+
+def test_an_issuance_head_noted_with_it_must_be_an_ancestor_too(copied: Path) -> None:
+    found = check(copied, head_file=copied / "other.cbor")
+    assert [f.what.fact for f in found] == [Fact.HEAD_OTHER]
+    alone = list(cbor.decode_sequence((copied / "other.cbor").read_bytes()))[1:]
+    (copied / "other.cbor").write_bytes(cbor.encode_sequence(alone))
+    with pytest.raises(HeadUnreadableError):
+        check(copied, head_file=copied / "other.cbor")
+
+
+def test_a_flipped_byte_in_a_noted_head_is_refused(copied: Path) -> None:
+    raw = (copied / "head.cbor").read_bytes()
+    for at in range(0, len(raw), 7):
+        (copied / "bad.cbor").write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        assert run(copied, "--demo", "--head", str(copied / "bad.cbor")) == REFUSED, at
+
+
+def test_the_command_holds_an_export_to_a_head(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(copied, "--demo", "--head", str(copied / "head.cbor")) == CLEAN
+    capsys.readouterr()
+    assert run(copied, "--demo", "--head", str(copied / "later.cbor")) == FOUND
+    assert "bukan kepala rantai ini" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", cbor.encode_sequence([b"x"])])
