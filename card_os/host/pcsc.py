@@ -14,6 +14,7 @@ import queue
 import re
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from smartcard import scard
@@ -34,7 +35,7 @@ from card_os.icc import interface_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PcscLink", "PcscReader", "list_readers"]
+__all__ = ["Glance", "PcscLink", "PcscReader", "list_readers"]
 
 _BOTH = scard.SCARD_PROTOCOL_T0 | scard.SCARD_PROTOCOL_T1
 _SLICE_MS = 500
@@ -129,6 +130,15 @@ def _names(context: Any) -> list[str]:
     return list(names)
 
 
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A reader at one moment: whether a card is in, and how often one came or went so far."""
+
+    card_in: bool
+    events: int
+    raw: int
+
+
 class PcscReader:
     """The first reader whose name matches a regular expression; found again after a restart."""
 
@@ -149,6 +159,12 @@ class PcscReader:
     def card_present(self) -> bool:
         """Whether a card, mute or not, is in the reader. Raises NoReader, ReaderGone."""
         return bool(self._state(self.name())[0] & scard.SCARD_STATE_PRESENT)
+
+    def glance(self, known: Glance | None = None, timeout_s: float = 0.0) -> Glance:
+        """The reader now, or at its first change from ``known``. Raises NoReader, ReaderGone."""
+        before = 0 if known is None else known.raw
+        state, events, raw = self._state(self.name(), before, int(timeout_s * 1000))
+        return Glance(bool(state & scard.SCARD_STATE_PRESENT), events, raw)
 
     def wait_for_card(self, timeout_s: float) -> bool:
         """Wait until a card is in; False when the time is over. Outlives pcscd and the reader."""
