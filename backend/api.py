@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import structlog
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
@@ -22,7 +21,7 @@ from prometheus_client import (
 )
 from starlette.concurrency import run_in_threadpool
 
-from backend import issuance, ledger, messages
+from backend import issuance, ledger, messages, notes
 from backend.errors import BackendError, Code, UploadGapError
 from backend.office import Office
 from keys.enrol import OfficerRequest, StationRequest
@@ -36,7 +35,6 @@ APPENDING_THREADS = 2
 OUTCOME = "Betang-Upload"
 """Header of an upload's answer: ``accepted``, or ``exists`` for a duplicate."""
 CBOR, SEQUENCE, PROBLEM = "application/cbor", "application/cbor-seq", "application/problem+json"
-log = structlog.get_logger("backend")
 
 
 def problem(code: Code, status: int, detail: str, **more: Any) -> JSONResponse:
@@ -91,7 +89,7 @@ def make_app(office: Office) -> FastAPI:
     @app.exception_handler(BackendError)
     async def _backend(_: Request, e: BackendError) -> JSONResponse:
         more = {"expected": e.expected} if isinstance(e, UploadGapError) else {}
-        log.warning("refused", code=e.code.value)
+        notes.log().warning("refused", code=e.code.value)
         return problem(e.code, e.status, str(e), **more)
 
     @app.exception_handler(WireError)
@@ -104,7 +102,7 @@ def make_app(office: Office) -> FastAPI:
 
     @app.exception_handler(Exception)
     async def _unforeseen(_: Request, e: Exception) -> JSONResponse:
-        log.error("unforeseen", error=type(e).__name__)
+        notes.log().error("unforeseen", error=type(e).__name__)
         return problem(Code.BACKEND, 500, type(e).__name__)
 
     _routes(app, office, metrics)

@@ -9,14 +9,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import logging
 import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-import structlog
+from typing import Any, cast
 
 from backend import messages
 from backend.clock import system_clock
@@ -32,9 +29,9 @@ from backend.db import trouble
 from backend.errors import BackendError, ConfigError
 from backend.office import Office
 from backend.page import page
+from backend.signing import KeyVerbs
 from keys.enrol import OfficerRequest, StationRequest
 from keys.errors import KeysError
-from keys.http import KeyClient
 from keys.store import SealedStore
 from wire import cbor
 from wire.cvc import Certificate
@@ -338,6 +335,31 @@ def _loss_arguments(add: Adder) -> None:
     hotlist.add_argument("--no-script", action="store_true")
 
 
+READERS = {_report, _reserve}
+"""Commands that sign nothing, and so unseal nothing."""
+
+
+class LaterKeys:
+    """The key service's client, made when it is first asked: its libraries are slow to load."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._client: Any = None
+
+    def __getattr__(self, verb: str) -> Any:
+        """A verb of :class:`backend.signing.KeyVerbs`."""
+        if self._client is None:
+            from keys.http import KeyClient  # noqa: PLC0415
+
+            self._client = KeyClient(self._path)
+        return getattr(self._client, verb)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._client is not None:
+            self._client.close()
+
+
 def _run(a: argparse.Namespace) -> Any:
     if a.run is None:
         return _init(a)
@@ -345,8 +367,9 @@ def _run(a: argparse.Namespace) -> Any:
     if not config.key_service:
         raise ConfigError("config.json names no key service")
     run: Handler = a.run
-    with closing(KeyClient(Path(config.key_service))) as keys:
-        office = open_office(a.data, Settings(), keys, system_clock, demo=a.demo)
+    with closing(LaterKeys(Path(config.key_service))) as keys:
+        office = open_office(a.data, Settings(), cast("KeyVerbs", keys), system_clock, demo=a.demo,
+                             unseal=run not in READERS)  # fmt: skip
         try:
             return run(office, a)
         finally:
@@ -355,13 +378,6 @@ def _run(a: argparse.Namespace) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0, or 1 with a line that says what happened."""
-    structlog.configure(
-        processors=[structlog.processors.add_log_level,
-                    structlog.processors.TimeStamper(fmt="iso"),
-                    structlog.processors.JSONRenderer()],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when it is used
-    )  # fmt: skip
     a = _parser().parse_args(argv)
     try:
         answer = _run(a)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.clock import Clock
 from backend.db import Database, connect, sqlite_url
@@ -51,18 +50,25 @@ class Config(BaseModel):
     port: Annotated[int, Field(ge=0, le=65535)] = 8620
 
 
-class Settings(BaseSettings):
+def _environment(name: str) -> str:
+    return os.environ.get(f"BETANG_{name}", "")
+
+
+class Settings(BaseModel):
     """From the environment: where the database is, and what opens the sealed keys."""
 
-    model_config = SettingsConfigDict(env_prefix="BETANG_")
-    database_url: str = ""
-    backend_passphrase: str = Field(default="", repr=False)
-    backend_passphrase_file: Path | None = None
+    database_url: str = Field(default_factory=lambda: _environment("DATABASE_URL"))
+    backend_passphrase: str = Field(
+        default_factory=lambda: _environment("BACKEND_PASSPHRASE"), repr=False
+    )
+    backend_passphrase_file: str = Field(
+        default_factory=lambda: _environment("BACKEND_PASSPHRASE_FILE")
+    )
 
     def passphrase(self) -> str:
         """What unseals the backend's own keys."""
-        if self.backend_passphrase_file is not None:
-            return read_passphrase(self.backend_passphrase_file)
+        if self.backend_passphrase_file:
+            return read_passphrase(Path(self.backend_passphrase_file))
         return self.backend_passphrase
 
 
@@ -105,6 +111,45 @@ def initialise(folder: Path, trust: bytes, ack: bytes, config: Config, passphras
     write_private(folder / CONFIG, config.model_dump_json(indent=1).encode())
 
 
+class Sealed:
+    """The Ack key (a :class:`keys.signer.Signer`) and the pepper, each unsealed at its first use.
+
+    Opening a seal is slow on purpose, and most commands need only one of the two or neither.
+    Raises :class:`ConfigError`.
+    """
+
+    def __init__(self, store: SealedStore, settings: Settings, public_key: bytes) -> None:
+        self._store, self._settings = store, settings
+        self.public_key = public_key
+        self._ack: Signer | None = None
+        self._pepper: bytes | None = None
+
+    def open(self) -> Signer:
+        """The Ack key, if it is the one that the root states."""
+        if self._ack is None:
+            ack = Ed25519Signer.from_private_bytes(self._load(ACK))
+            if ack.public_key != self.public_key:
+                raise ConfigError("the Ack key is not the one the root states")
+            self._ack = ack
+        return self._ack
+
+    def sign(self, message: bytes) -> bytes:
+        """By the Ack key."""
+        return self.open().sign(message)
+
+    def pepper(self) -> bytes:
+        """What makes pseudonyms."""
+        if self._pepper is None:
+            self._pepper = self._load(PEPPER)
+        return self._pepper
+
+    def _load(self, name: str) -> bytes:
+        try:
+            return self._store.load(name, self._settings.passphrase())
+        except KeysError as e:
+            raise ConfigError(f"the sealed keys do not open: {e}") from e
+
+
 def database(folder: Path, settings: Settings, config: Config) -> Database:
     """The database of a data folder, or the one the setting names.
 
@@ -115,18 +160,17 @@ def database(folder: Path, settings: Settings, config: Config) -> Database:
 
 
 def open_office(
-    folder: Path, settings: Settings, keys: KeyVerbs, clock: Clock, *, demo: bool
-) -> Office:
-    """The backend of a data folder, its database migrated."""
+    folder: Path, settings: Settings, keys: KeyVerbs, clock: Clock, *, demo: bool,
+    unseal: bool = True,
+) -> Office:  # fmt: skip
+    """The backend of a data folder, its database migrated.
+
+    ``unseal``: open the Ack key now, so that a wrong passphrase is told before anything is done.
+    """
     config, trust = load_config(folder), load_trust(folder, demo=demo)
-    store, passphrase = SealedStore(folder / KEYS), settings.passphrase()
-    try:
-        ack: Signer = Ed25519Signer.from_private_bytes(store.load(ACK, passphrase))
-        pepper = store.load(PEPPER, passphrase)
-    except KeysError as e:
-        raise ConfigError(f"the sealed keys do not open: {e}") from e
-    if ack.public_key != trust.newest(KeyRole.ACK).public_key:
-        raise ConfigError("the Ack key is not the one the root states")
+    sealed = Sealed(SealedStore(folder / KEYS), settings, trust.newest(KeyRole.ACK).public_key)
+    if unseal:
+        sealed.open()
     db = database(folder, settings, config)
     db.found(trust.env, config.epoch)
     authority: Authority = NoAuthority()
@@ -134,4 +178,4 @@ def open_office(
         authority = TwoPeople(trust.env, Exchange(Path(config.approvals)), clock,
                               lambda: time.sleep(POLL_S),
                               int(config.approval_wait_s / POLL_S))  # fmt: skip
-    return Office(db, trust, keys, authority, ack, clock, pepper)
+    return Office(db, trust, keys, authority, sealed, clock, sealed.pepper)

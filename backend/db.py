@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -96,8 +94,21 @@ def trouble(e: Exception) -> BackendError | None:
     return BusyError(why) if isinstance(e, OperationalError) and is_busy else None
 
 
+def newest_revision() -> str:
+    """The newest revision: their files are numbered."""
+    return max(p.name[:4] for p in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
 def migrate(engine: Engine) -> None:
-    """Bring the tables to the newest revision."""
+    """Bring the tables to the newest revision; Alembic is loaded only when one is due."""
+    with engine.connect() as connection:
+        if engine.dialect.has_table(connection, "alembic_version"):
+            held = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            if held == newest_revision():
+                return
+    from alembic import command  # noqa: PLC0415 - a fifth of a second
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.connect().execution_options(writes=True) as connection:
@@ -123,12 +134,19 @@ class Database:
         """Create the tables and say whose they are; :class:`ConfigError` if another's."""
         with stored():
             migrate(self.engine)
-        with stored(), Session(self._writer) as session, session.begin():
+        with self.read() as session:
             world = session.get(World, 1)
-            if world is None:
-                session.add(World(id=1, environment=int(env), epoch=epoch))
-            elif world.environment != env:
-                raise ConfigError("this database belongs to another environment")
+        if world is None:
+            world = World(id=1, environment=int(env), epoch=epoch)
+            with stored(), Session(self._writer, expire_on_commit=False) as session:
+                held = session.get(World, 1)
+                if held is None:
+                    session.add(world)
+                    session.commit()
+                else:
+                    world = held
+        if world.environment != env:
+            raise ConfigError("this database belongs to another environment")
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 from sqlmodel import Session, col, select
 
 from backend import (
@@ -93,7 +92,7 @@ DEFAULT_PARAMETERS = Parameters(
 
 @dataclass(slots=True)
 class Office:
-    """The backend at work. ``pepper`` makes pseudonyms; it never leaves the data folder."""
+    """The backend at work. ``pepper`` gives what makes pseudonyms; it never leaves here."""
 
     db: Database
     trust: TrustStore
@@ -101,7 +100,7 @@ class Office:
     authority: Authority
     ack: Signer = field(repr=False)
     clock: Clock
-    pepper: bytes = field(repr=False)
+    pepper: Callable[[], bytes] = field(repr=False)
 
     # --- signing ------------------------------------------------------------
 
@@ -177,7 +176,7 @@ class Office:
             return self._with_two(
                 shape.KIND, [bytes(shape)], lambda r, a: self.keys.sign_policy(shape, r, a)
             )
-        except (KeysError, httpx.HTTPError) as e:
+        except KeysError as e:
             raise SignerError(f"key service: {e}") from e
 
     def _with_two(
@@ -191,7 +190,7 @@ class Office:
         request, approval = self.authority.allow(action, payloads)
         try:
             made = call(request, approval)
-        except (IssuanceError, UnreachableError, httpx.HTTPError) as e:
+        except (IssuanceError, UnreachableError) as e:
             raise SignerError(f"key service: {e}") from e
         except KeysError as e:
             self.authority.close(action, payloads)
@@ -226,13 +225,15 @@ class Office:
 
     def import_households(self, data: bytes) -> ImportResult:
         """dtsen.csv through the gate."""
+        pepper = self.pepper()
         with self.db.write() as session:
-            return importing.households(session, data, self.pepper, self.clock())
+            return importing.households(session, data, pepper, self.clock())
 
     def import_verifications(self, data: bytes) -> importing.Visits:
         """verifikasi.csv, signed at once."""
+        pepper = self.pepper()
         return self._draft_and_sign(
-            FieldVerification, lambda s: importing.verifications(s, data, self.pepper)
+            FieldVerification, lambda s: importing.verifications(s, data, pepper)
         )[0]
 
     def import_programmes(self, data: bytes) -> int:
@@ -245,9 +246,8 @@ class Office:
 
     def import_decree(self, data: bytes) -> int:
         """sk.json, signed at once; rows in the annex."""
-        return self._draft_and_sign(DecreeAnnex, lambda s: importing.decree(s, data, self.pepper))[
-            0
-        ]
+        pepper = self.pepper()
+        return self._draft_and_sign(DecreeAnnex, lambda s: importing.decree(s, data, pepper))[0]
 
     def import_deliveries(self, data: bytes) -> int:
         """deliveries.json, signed at once."""
@@ -520,5 +520,5 @@ def _ask(call: Callable[[], R]) -> R:
     """Call the key service; what it refuses or cannot is a :class:`SignerError`."""
     try:
         return call()
-    except (KeysError, httpx.HTTPError) as e:
+    except KeysError as e:
         raise SignerError(f"key service: {e}") from e

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
+from backend import notes
 from backend.clock import Clock
 from backend.errors import AuthorityError, RefusedError
 from keys.enrol import OfficerRequest, StationRequest
@@ -23,8 +22,6 @@ from wire.cose import Sign1
 from wire.env import Environment
 from wire.errors import WireError
 from wire.objects import Request, SignedShape
-
-log = structlog.get_logger("backend")
 
 
 class KeyVerbs(Protocol):
@@ -110,7 +107,7 @@ class TwoPeople:
 
     def _wait(self, pending: Pending) -> tuple[bytes, bytes]:
         name = self.exchange.offer(pending)
-        log.info("two people are asked", action=pending.action, pending=name,
+        notes.log().info("two people are asked", action=pending.action, pending=name,
                  payloads=len(pending.payloads))  # fmt: skip
         for _ in range(self.polls):
             refusal = self.exchange.read(name, Part.REFUSAL)

@@ -14,16 +14,15 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-import structlog
 from sqlalchemy import Engine, text
 
+from backend import notes
 from backend.errors import BusyError
 
 POLL_S = 0.02
 WAIT_S = 120.0
 Acquire = Callable[[], Callable[[], None] | None]
 """Try once: how to give the lock back, or None while another holds it."""
-log = structlog.get_logger("backend")
 
 
 class Turns:
@@ -50,7 +49,7 @@ class Turns:
         release = self._try(name)
         if release is not None:
             return release
-        log.info("another job has the turn", turn=name)
+        notes.log().info("another job has the turn", turn=name)
         end = time.monotonic() + self._wait_s
         while release is None:
             if time.monotonic() >= end:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Protocol
 
 from keys.errors import IssuanceError
 from wire import cbor
 from wire.chain import Citation, IssuanceEntry, IssuanceKind
 from wire.cose import Sign1
 from wire.schema import Bytes8, Bytes16, Bytes32, Shape, Signed, Text
+
+if TYPE_CHECKING:
+    import httpx
 
 MAX_ITEMS = 20_000
 _ANY_TIME_S = 0
@@ -67,6 +68,8 @@ class HttpIssuance:
 
     def append_many(self, items: Sequence[IssuanceItem]) -> None:
         """See :class:`IssuanceAppender`."""
+        import httpx  # noqa: PLC0415 - the log's keeper, which only parses items, needs no client
+
         try:
             answer = self._client.post(
                 "/v1/issuance",

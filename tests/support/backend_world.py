@@ -188,7 +188,7 @@ def make(folder: Path, url: str | None = None, seed: int = 1) -> BackendWorld:
     people = TwoKeys(ENV, Person(1, world.people[1]), Person(2, world.people[2]), clock)
     ack = world.signers[KeyRole.ACK, 1]
     later.office = Office(database, TrustStore(world.trust, allow_demo=True), service, people,
-                          ack, clock, b"p" * 32)  # fmt: skip
+                          ack, clock, lambda: b"p" * 32)  # fmt: skip
     later.office.found([bytes(link) for link in world.links])
     return BackendWorld(later.office, world, service, state, clock, rng.randbytes)
 

@@ -232,5 +232,45 @@ def test_a_demo_root_is_refused_without_demo(
     assert init(tmp_path) == 0
     assert run(tmp_path, "report", demo=False) == 1
     assert "DEMO" in capsys.readouterr().err
+
+
+def test_a_wrong_passphrase_is_told_before_anything_is_done(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+    assert init(tmp_path) == 0
     monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", "wrong")
-    assert run(tmp_path, "report") == 1
+    for command in (["settle"], ["entitle"], ["export", "--out", str(tmp_path / "x")]):
+        assert run(tmp_path, *command) == 1
+        assert "sealed keys do not open" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    assert run(tmp_path, "report") == 0  # signs nothing, and needs no key
+
+
+def test_another_ack_key_than_the_roots_is_refused(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+    assert init(tmp_path) == 0
+    (tmp_path / "b/keys/ack.sealed").unlink()
+    SealedStore(tmp_path / "b/keys", log_n=10).save("ack", bytes(range(32)), SECRET)
+    assert run(tmp_path, "settle") == 1
+    assert "not the one the root states" in capsys.readouterr().err
+
+
+def test_a_report_loads_no_server_no_client_and_no_migrations(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+    assert init(tmp_path) == 0
+    assert run(tmp_path, "report") == 0  # the first makes the tables
+    code = (
+        "import sys; from backend import cli; assert cli.main(sys.argv[1:]) == 0;"
+        "print(sorted({'alembic', 'fastapi', 'httpx', 'rich', 'structlog', 'uvicorn'}"
+        " & sys.modules.keys()))"
+    )
+    argv = [sys.executable, "-c", code, "--data", str(tmp_path / "b"), "--demo", "report"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, env={**os.environ})
+    assert done.stdout.splitlines()[-1] == "[]"
