@@ -1,4 +1,7 @@
-"""A bulk run: card after card from the stack, good and bad counted, a stop when it goes wrong."""
+"""Cards one after the other: good and bad counted, a stop when it goes wrong.
+
+:class:`Run` counts for whoever swaps the cards: :func:`run_bulk` and the desk's face.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from enum import StrEnum
 from card_os.host.links import Link, LinkError
 from issuer.outcomes import CardDone, Outcome, Refusal, Refused
 from issuer.personalise import Desk
+from issuer.tally import Tally
 
 MAX_CARDS = 100_000
 STOP_AFTER = 3
@@ -32,43 +36,85 @@ class BulkResult:
     end: End
 
 
+@dataclass(slots=True)
+class Run:
+    """One officer's cards at the desk. ``failures``: how many came one after the other.
+
+    ``tally`` remembers each card. Its methods raise what the desk's own storage raises.
+    """
+
+    desk: Desk
+    officer: int
+    tally: Tally | None = None
+    stop_after: int = STOP_AFTER
+    scrap: bool = False
+    good: int = 0
+    bad: int = 0
+    failures: int = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether an order is open, or a card was begun and waits to be finished."""
+        return self.desk.book.next() is not None or bool(self.desk.book.begun())
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether so many failed in a row that something is wrong with more than one card."""
+        return self.failures >= self.stop_after
+
+    def one(self, link: Link) -> Outcome:
+        """A card begun before goes on with its own order; a fresh one takes the next.
+
+        The link stays with its owner.
+        """
+        return self._count(self.desk.personalise(link, self.officer, scrap=self.scrap))
+
+    def unready(self, error: LinkError) -> Outcome:
+        """No ATR, or pulled again before it was powered."""
+        return self._count(self.desk.note_unready(error))
+
+    def _count(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
+            return outcome  # nothing was wanted of this card
+        if self.tally is not None:
+            self.tally.add(self.desk.tools.clock(), self.officer, outcome)
+        self.good, self.bad = self.good + outcome.is_good, self.bad + (not outcome.is_good)
+        self.failures = 0 if outcome.is_good else self.failures + 1
+        self.desk.emit(CardDone(outcome, self.good, self.bad))
+        return outcome
+
+
 def run_bulk(
     desk: Desk, next_card: Callable[[], Link | None], officer: int, *, count: int = MAX_CARDS,
-    stop_after: int = STOP_AFTER, scrap: bool = False,
+    stop_after: int = STOP_AFTER, scrap: bool = False, tally: Tally | None = None,
 ) -> BulkResult:  # fmt: skip
-    """Issue up to ``count`` cards. ``next_card`` has the card swapped; None ends the run.
+    """Issue up to ``count`` cards. ``next_card`` has the card swapped; None ends the run."""
+    run = Run(desk, officer, tally, stop_after, scrap)
 
-    A card begun before goes on with its own order; a fresh one takes the next. After
-    ``stop_after`` failures one after the other the run stops: something is wrong with more than
-    one card. Raises what the desk's own storage raises.
-    """
-    good = bad = failures = 0
-    while good + bad < min(count, MAX_CARDS):
-        if desk.book.next() is None and not desk.book.begun():
-            return BulkResult(good, bad, End.ORDERS_DONE)
-        outcome = _one(desk, next_card, officer, scrap=scrap)
+    def result(end: End) -> BulkResult:
+        return BulkResult(run.good, run.bad, end)
+
+    while run.good + run.bad < min(count, MAX_CARDS):
+        if not run.has_work:
+            return result(End.ORDERS_DONE)
+        outcome = _one(run, next_card)
         if outcome is None:
-            return BulkResult(good, bad, End.NO_MORE_CARDS)
+            return result(End.NO_MORE_CARDS)
         if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
-            return BulkResult(good, bad, End.ORDERS_DONE)
-        good, bad = good + outcome.is_good, bad + (not outcome.is_good)
-        failures = 0 if outcome.is_good else failures + 1
-        desk.emit(CardDone(outcome, good, bad))
-        if failures >= stop_after:
-            return BulkResult(good, bad, End.FAILURES)
-    return BulkResult(good, bad, End.COUNT_DONE)
+            return result(End.ORDERS_DONE)
+        if run.is_stopped:
+            return result(End.FAILURES)
+    return result(End.COUNT_DONE)
 
 
-def _one(
-    desk: Desk, next_card: Callable[[], Link | None], officer: int, *, scrap: bool
-) -> Outcome | None:
+def _one(run: Run, next_card: Callable[[], Link | None]) -> Outcome | None:
     try:
         link = next_card()
-    except LinkError as e:  # no ATR, or pulled again before it was powered
-        return desk.note_unready(e)
+    except LinkError as e:
+        return run.unready(e)
     if link is None:
         return None
     try:
-        return desk.personalise(link, officer, scrap=scrap)
+        return run.one(link)
     finally:
         link.close()

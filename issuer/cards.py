@@ -23,6 +23,18 @@ class Stack(Protocol):
         """The next card, powered; None when none came in time. Raises ``links.LinkError``."""
         ...
 
+    def again(self) -> Link:
+        """The card that :meth:`next` gave, once more, its link closed. Raises ``LinkError``."""
+        ...
+
+    def is_out(self, timeout_s: float) -> bool:
+        """Whether that card is out, or was changed for another, within the time."""
+        ...
+
+    def name(self) -> str:
+        """The reader's name. Raises ``links.NoReader``, ``links.ReaderGone``."""
+        ...
+
 
 def open_stack(reader: str) -> Stack:
     """The stack of a reader: a pattern of its PC/SC name, or ``socket:ADDRESS``."""
@@ -57,6 +69,18 @@ class PcscStack:
             self._reader = self._find()
             raise
 
+    def again(self) -> Link:
+        """See :class:`Stack`."""
+        return self._reader.connect()
+
+    def is_out(self, timeout_s: float) -> bool:
+        """See :class:`Stack`."""
+        return self._reader.wait_for_removal(timeout_s)
+
+    def name(self) -> str:
+        """See :class:`Stack`."""
+        return self._reader.name()
+
 
 class SocketStack:
     """Cards served on a socket (``--demo`` without pcscd): another chip counts as the next."""
@@ -87,6 +111,35 @@ class SocketStack:
             if self._clock() >= end:
                 return None
             self._pause(_POLL_S)
+
+    def again(self) -> Link:
+        """See :class:`Stack`."""
+        from card_os.host.socketlink import SocketLink  # noqa: PLC0415 - one of two ways
+
+        return SocketLink(self._address)
+
+    def is_out(self, timeout_s: float) -> bool:
+        """See :class:`Stack`."""
+        end = self._clock() + timeout_s
+        while True:
+            try:
+                link = self.again()
+            except NoCard:
+                return True
+            except LinkError:
+                pass  # a mute one lies there still
+            else:
+                chip = self._chip(link)
+                link.close()
+                if chip != self._last:
+                    return True
+            if self._clock() >= end:
+                return False
+            self._pause(_POLL_S)
+
+    def name(self) -> str:
+        """See :class:`Stack`."""
+        return self._address
 
     @staticmethod
     def _chip(link: Link) -> bytes:

@@ -21,7 +21,6 @@ from typing import Any
 
 import httpx
 
-from card_os.host.errors import CardError
 from card_os.host.links import HostError, Link, LinkError, NoCard
 from issuer import messages, office
 from issuer.bulk import MAX_CARDS, STOP_AFTER, run_bulk
@@ -29,10 +28,12 @@ from issuer.cards import open_stack
 from issuer.cardwork import EntitlementSource, Tools
 from issuer.config import Config, Folder, Opened
 from issuer.errors import IssuerError, MailError, TransferError
-from issuer.identify import Kind, examine, look_inside
+from issuer.identify import look_inside
 from issuer.mail import new_identity, open_mailer
 from issuer.outcomes import Event, KeyServiceRefused, Outcome
 from issuer.personalise import Desk
+from issuer.place import Place
+from issuer.reading import read_card
 from keys.errors import Code as KeyCode
 from keys.errors import KeysError
 from keys.http import KeyClient
@@ -40,6 +41,7 @@ from keys.messages import MESSAGES as KEY_MESSAGES
 from keys.store import write_private
 from wire.env import DEMO_BIT, Environment
 from wire.errors import WireError
+from wire.purse import CardState
 
 WORLDS = {"live": Environment.LIVE, "specimen": Environment.SPECIMEN}
 DEMO_LOG_N = 12  # the demo's passphrase guards nothing; its start must not wait for scrypt
@@ -141,14 +143,15 @@ def _office(a: argparse.Namespace, opened: Opened) -> Iterator[office.Office | N
 
 
 @contextmanager
-def _desk(a: argparse.Namespace, emit: Callable[[Event], None]) -> Iterator[Desk]:
+def _place(a: argparse.Namespace, emit: Callable[[Event], None]) -> Iterator[Place]:
     opened = _open(a, boot=True)
     with _keys(a, opened) as keys, _office(a, opened) as reached:
         source: EntitlementSource = reached or office.NoOffice()
         if getattr(a, "entitlements", None):
             source = office.EntitlementFolder(a.entitlements)
         tools = Tools(keys, opened.trust, opened.links, source, opened.mail, _clock, os.urandom)
-        yield Desk(opened.log, opened.book, tools, emit)
+        desk = Desk(opened.log, opened.book, tools, emit)
+        yield Place(desk, opened.tally, opened.evidence, reached, keys.stock, _folder(a).log_key)
 
 
 def _card(a: argparse.Namespace, opened: Opened | None = None) -> Link:
@@ -209,7 +212,8 @@ def _orders(a: argparse.Namespace) -> None:
 
 
 def _personalise(a: argparse.Namespace) -> int:
-    with _desk(a, _emitter(a)) as desk:
+    with _place(a, _emitter(a)) as place:
+        desk = place.desk
         try:
             link = _card(a)
         except LinkError as e:
@@ -223,10 +227,10 @@ def _personalise(a: argparse.Namespace) -> int:
 
 
 def _bulk(a: argparse.Namespace) -> int:
-    with _desk(a, _emitter(a)) as desk:
-        stack = open_stack(a.reader or _folder(a).config().reader)
+    with _place(a, _emitter(a)) as place:
+        desk, stack = place.desk, open_stack(a.reader or _folder(a).config().reader)
         result = run_bulk(desk, lambda: stack.next(a.wait), a.officer, count=a.count,
-                          stop_after=a.stop_after, scrap=a.scrap)  # fmt: skip
+                          stop_after=a.stop_after, scrap=a.scrap, tally=place.tally)  # fmt: skip
     _print(result)
     return REFUSED if result.bad else OK
 
@@ -259,28 +263,27 @@ def _show(a: argparse.Namespace, outcome: Outcome) -> int:
 
 
 def _scrap(a: argparse.Namespace) -> int:
-    with _desk(a, lambda _: None) as desk:
-        _show(a, desk.scrap(a.order, a.reason, a.officer, card_id=a.card))
+    with _place(a, lambda _: None) as place:
+        _show(a, place.desk.scrap(a.order, a.reason, a.officer, card_id=a.card))
     return OK
 
 
 def _identify(a: argparse.Namespace) -> None:
     opened = _open(a)
+
+    def look(link: Link) -> CardState:
+        with _keys(a, opened) as keys:
+            return look_inside(link, keys, opened.trust, opened.links, os.urandom)
+
     link = _card(a, opened)
     try:
-        found = examine(link, opened.trust.env)
-        inside: Any = None
-        if found.kind is Kind.PURSE and (a.key_service or opened.config.key_service):
-            try:
-                with _keys(a, opened) as keys:
-                    inside = look_inside(link, keys, opened.trust, opened.links, os.urandom)
-            except (KeysError, CardError) as e:
-                inside = {"unknown": str(e)}
+        read = read_card(link, opened.trust.env, opened.book,
+                         look if a.key_service or opened.config.key_service else None)  # fmt: skip
     finally:
         link.close()
-    job = opened.book.job_of_chip(found.chip)
+    job, inside = read.job, {"unknown": read.closed} if read.closed else read.inside
     _print({
-        "card": found, "scrapped": opened.book.scrap_reason(found.chip),
+        "card": read.found, "scrapped": read.scrapped,
         "order": None if job is None else {"number": job.number, "state": job.state,
                                            "step": job.step, "card_id": job.card_id},
         "inside": None if inside is None else json.loads(json.dumps(_as_json(inside), default=str)),

@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from issuer.desklog import DeskLog, Station
 from issuer.errors import ConfigError, NotProvisionedError
+from issuer.evidence import EvidenceBook
 from issuer.mail import MailRoom, check_recipient
 from issuer.orders import OrderBook
 from issuer.store import connect
+from issuer.tally import Tally
 from keys.enrol import Provision, StationRequest
 from keys.errors import KeysError, NotDemoError
 from keys.signer import Ed25519Signer
@@ -58,6 +60,8 @@ class Opened:
     book: OrderBook
     mail: MailRoom
     clock: Callable[[], int]
+    tally: Tally
+    evidence: EvidenceBook
 
     @property
     def station(self) -> bytes:
@@ -155,7 +159,8 @@ class Folder:
         if boot:
             desk_log.append(clock(), log.Boot(SOFTWARE))
         book = OrderBook(db, trust, station, clock)
-        return Opened(config, trust, links, desk_log, book, mail, clock)
+        return Opened(config, trust, links, desk_log, book, mail, clock, Tally(db),
+                      EvidenceBook(db, trust))  # fmt: skip
 
     def log_key(self, passphrase: str) -> Ed25519Signer:
         """The desk's log key, unlocked for one upload or request."""

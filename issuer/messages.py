@@ -10,6 +10,8 @@ from typing import Final
 
 from issuer.errors import Code
 from issuer.outcomes import Outcome
+from wire.log import DeskStep
+from wire.purse import Life
 
 OUTCOMES: Final[dict[str, tuple[str, str]]] = {
     "Issued": (
@@ -175,6 +177,73 @@ ERRORS: Final[dict[Code, tuple[str, str]]] = {
     ),
 }
 
+TITLES: Final[dict[str, tuple[str, str]]] = {
+    "Issued": ("Selesai", "Issued"),
+    "TurnedAway": ("Bukan untuk meja ini", "Not for this desk"),
+    "Refused": ("Tidak dikerjakan", "Not begun"),
+    "KeyServiceRefused": ("Layanan kunci menolak", "Key service refused"),
+    "WrongKeys": ("Kunci pabrik tidak cocok", "Maker's keys do not fit"),
+    "Interrupted": ("Kartu terlepas", "Card left"),
+    "Faulty": ("Jawaban kartu salah", "Card answered wrongly"),
+    "Unfinishable": ("Tidak dapat diselesaikan", "Cannot be finished"),
+    "Waiting": ("Menunggu hak", "Waits for entitlements"),
+    "Scrapped": ("Dinyatakan rusak", "Scrapped"),
+}
+"""A few words for each outcome, by the name of its type."""
+
+STEPS: Final[dict[DeskStep, tuple[str, str]]] = {
+    DeskStep.STARTED: ("Pesanan dipasangkan dengan kartu", "Order bound to the card"),
+    DeskStep.MANAGEMENT_KEYS: ("Kunci pabrik diganti kunci kita", "Maker's keys replaced by ours"),
+    DeskStep.INSTALLED: ("Dompet dipasang", "Purse installed"),
+    DeskStep.KEYS_MADE: ("Kartu membuat kuncinya sendiri", "Card made its own keys"),
+    DeskStep.CERTIFIED: ("Kunci kartu disahkan", "Card's keys certified"),
+    DeskStep.PERSONALISED: ("Sertifikat dan kode ditulis", "Certificate and code written"),
+    DeskStep.LOADED: ("Hak dimuat", "Entitlements loaded"),
+    DeskStep.VERIFIED: ("Dibaca ulang dan diperiksa", "Read back and checked"),
+    DeskStep.SCRAPPED: ("Dinyatakan rusak", "Scrapped"),
+    DeskStep.FAILED: ("Gagal", "Failed"),
+}
+
+KINDS: Final[dict[str, tuple[str, str]]] = {
+    "foreign": (
+        "Bukan kartu program ini, misalnya kartu bank. Kembalikan kepada pemiliknya.",
+        "No card of this programme, perhaps a bank card. Give it back to its owner.",
+    ),
+    "blank": (
+        "Kartu kosong dari pabrik. Belum ada apa-apa di dalamnya.",
+        "A blank card from its maker. Nothing is on it yet.",
+    ),
+    "own-keys": (
+        "Kartu setengah jadi: sudah memakai kunci kita, belum punya dompet.",
+        "A half-made card: it has our keys and no purse yet.",
+    ),
+    "purse": ("Kartu program ini, dari dunia meja ini.", "A card of this programme and desk."),
+    "specimen": (
+        "Kartu contoh. Tidak dapat dipakai mengambil bantuan, dan tidak dibuat di meja ini.",
+        "A specimen card. It draws no aid, and this desk makes none.",
+    ),
+    "other-world": (
+        "Kartu dari lingkungan lain. Meja ini tidak mengerjakannya.",
+        "A card of another environment. This desk does not work on it.",
+    ),
+    "unknown-version": (
+        "Versi kartu tidak dikenal. Perbarui program meja ini.",
+        "The card's version is not known. Renew this desk's program.",
+    ),
+    "mute": (
+        "Kartu tidak menjawab. Bersihkan kontaknya dan coba lagi, atau sisihkan.",
+        "The card does not answer. Clean its contacts and try again, or put it aside.",
+    ),
+}
+"""What a card is, by :class:`issuer.identify.Kind` and two cases more."""
+
+LIVES: Final[dict[Life, tuple[str, str]]] = {
+    Life.INSTALLED: ("dompet terpasang, belum punya kunci", "purse installed, no keys yet"),
+    Life.KEYED: ("punya kunci, belum selesai", "has keys, not finished"),
+    Life.INERT: ("selesai dibuat, belum diserahkan", "made, not handed over yet"),
+    Life.ACTIVE: ("aktif di tangan keluarga", "active, with its family"),
+}
+
 READER: Final = (
     "Pembaca atau kartu tidak siap. Tidak ada yang diubah.",
     "Reader or card is not ready. Nothing was changed.",
@@ -188,3 +257,8 @@ DATA: Final = (
 def text(outcome: Outcome) -> tuple[str, str]:
     """Both texts of an outcome."""
     return OUTCOMES[outcome.key]
+
+
+def title(key: str) -> tuple[str, str]:
+    """A few words for the outcome of this key."""
+    return TITLES[key.partition(".")[0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -17,7 +18,15 @@ from wire.errors import WireError
 
 TIMEOUT_S = 60.0
 MAX_FILE_BYTES = 64 * 1024 * 1024
-ACCEPTED = 200
+ACCEPTED, ABSENT = 200, 404
+
+
+class Uploads(Protocol):
+    """Where the desk log goes."""
+
+    def upload(self, raw: bytes) -> bytes:
+        """Send an upload; the acknowledgement. Raises :class:`TransferError`."""
+        ...
 
 
 class Office:
@@ -30,6 +39,10 @@ class Office:
         """Signed orders still open at this desk."""
         return _sequence(self._ask("GET", f"/v1/orders/{desk.hex()}", b""))
 
+    def evidence(self, desk: bytes) -> list[bytes]:
+        """Decrees, field visits and programmes behind those orders; none from an older backend."""
+        return _sequence(self._ask("GET", f"/v1/orders/{desk.hex()}/evidence", b"", absent=b""))
+
     def entitlements(self, card_id: bytes) -> list[bytes]:
         """Have the card's first entitlements issued, as far as funds go; all of them."""
         return _sequence(self._ask("POST", f"/v1/cards/{card_id.hex()}/entitlements", b""))
@@ -38,11 +51,13 @@ class Office:
         """Send an upload; the acknowledgement."""
         return self._ask("POST", "/v1/uploads", raw)
 
-    def _ask(self, method: str, path: str, body: bytes) -> bytes:
+    def _ask(self, method: str, path: str, body: bytes, absent: bytes | None = None) -> bytes:
         try:
             answer = self._client.request(method, path, content=body, timeout=TIMEOUT_S)
         except httpx.HTTPError as e:
             raise TransferError(f"no answer from the backend: {e}") from e
+        if absent is not None and answer.status_code == ABSENT:
+            return absent
         if answer.status_code != ACCEPTED:
             raise TransferError(f"the backend refused: {answer.status_code} {_detail(answer)}")
         if len(answer.content) > MAX_FILE_BYTES:
@@ -79,7 +94,7 @@ def read_sequence(path: Path) -> list[bytes]:
         raise TransferError(f"{path} could not be read: {e}") from e
 
 
-def sync(desk_log: DeskLog, log_key: Signer, trust: TrustStore, office: Office) -> tuple[int, int]:
+def sync(desk_log: DeskLog, log_key: Signer, trust: TrustStore, office: Uploads) -> tuple[int, int]:
     """Upload the desk log and take the acknowledgement: records sent, records pruned."""
     upload = desk_log.build_upload(log_key)
     if upload is None:

@@ -62,6 +62,11 @@ class Job:
         """Whether the key service may have certified this job's chip for its order."""
         return self.step is not None and self.step >= BOUND_FROM
 
+    @property
+    def can_scrap(self) -> bool:
+        """Whether a card of this order was begun here and is not issued."""
+        return self.step is not None and self.state == JobState.OPEN
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -140,15 +145,19 @@ class OrderBook:
         return found[0] if found else None
 
     def next(self) -> Job | None:
-        """The next open order, still valid, that no chip is bound to; else None.
+        """The first of :meth:`waiting`, or None."""
+        return next(iter(self.waiting()), None)
 
-        A replacement goes first: its family waits without a card. One begun and not yet bound is
+    def waiting(self) -> list[Job]:
+        """The open orders, still valid, that no chip is bound to, the next one first.
+
+        Replacements go first: their families wait without a card. One begun and not yet bound is
         among them: its chip is stock like any other.
         """
         now_s = self._clock()
         rows = self._jobs("WHERE state = 0 AND step < ? ORDER BY place", int(BOUND_FROM))
         valid = [j for j in rows if j.order.valid_until_s >= now_s]
-        return min(valid, key=lambda j: j.order.predecessor is None, default=None)
+        return sorted(valid, key=lambda j: j.order.predecessor is None)
 
     def begun(self) -> list[Job]:
         """Open orders whose card is bound and not issued: each waits for its own chip."""

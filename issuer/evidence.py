@@ -1,0 +1,152 @@
+"""Why a family gets a card: decree row and field visit, as signed objects beside the orders.
+
+A decree names every family; the desk verifies it and keeps only the rows of its own orders, so
+that what lies here is what is worked on (UU PDP: no more than needed).
+"""
+
+# ruff: noqa: ISC004 - statements of SQL, each over lines
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from issuer.store import named_errors, transaction
+from keys.errors import KeysError
+from keys.trust import TrustStore
+from wire.cose import Sign1
+from wire.errors import WireError
+from wire.objects import DecreeAnnex, DecreeRow, FieldVerification, Order, Programme
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS decree (hash BLOB PRIMARY KEY, number TEXT NOT NULL,"
+    " day INTEGER NOT NULL, signatory TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS decree_row (decree BLOB NOT NULL, row INTEGER NOT NULL,"
+    " raw BLOB NOT NULL, family BLOB NOT NULL, PRIMARY KEY (decree, row))",
+    "CREATE TABLE IF NOT EXISTS visit (hash BLOB PRIMARY KEY, raw BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS programme (code INTEGER PRIMARY KEY, version INTEGER NOT NULL,"
+    " raw BLOB NOT NULL)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decree:
+    """A verified decree without its rows. ``day``: YYYYMMDD."""
+
+    hash: bytes
+    number: str
+    day: int
+    signatory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One row of the decree for this family, and its programme's own words if held."""
+
+    row: DecreeRow
+    programme: Programme | None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The field verification that the decree row cites, and the name of its signed object."""
+
+    hash: bytes
+    said: FieldVerification
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What stands behind one order; each part None or empty while it has not come.
+
+    ``fits``: the row that the order names is this family's (an order of another row is wrong).
+    """
+
+    decree: Decree | None
+    rights: tuple[Right, ...]
+    visit: Visit | None
+    fits: bool
+
+
+class EvidenceBook:
+    """Verified evidence over the desk's database."""
+
+    def __init__(self, db: sqlite3.Connection, trust: TrustStore) -> None:
+        self._db, self._trust = db, trust
+        with transaction(db):
+            for statement in _SCHEMA:
+                db.execute(statement)
+
+    def take(self, raws: Sequence[bytes], orders: Iterable[Order]) -> int:
+        """Keep what stands and concerns these orders; how many objects stood.
+
+        An object of another kind or one that does not verify is left: evidence is shown, nothing
+        is decided by it.
+        """
+        families, stood = {o.family for o in orders}, 0
+        for raw in raws:
+            try:
+                kind, name = (parsed := Sign1.parse(raw)).kind, parsed.hash
+                if kind == DecreeAnnex.KIND:
+                    self._keep_decree(name, self._trust.verify(DecreeAnnex, raw), families)
+                elif kind == FieldVerification.KIND:
+                    self._trust.verify(FieldVerification, raw)
+                    self._insert("INSERT OR IGNORE INTO visit VALUES (?, ?)", name, parsed.payload)
+                elif kind == Programme.KIND:
+                    self._keep_programme(self._trust.verify(Programme, raw), parsed.payload)
+                else:
+                    continue
+            except (WireError, KeysError):
+                continue
+            stood += 1
+        return stood
+
+    def of(self, order: Order) -> Evidence:
+        """What is held for this order."""
+        with named_errors():
+            head = self._db.execute(
+                "SELECT hash, number, day, signatory FROM decree WHERE hash = ?", (order.decree,)
+            ).fetchone()
+            rows = self._db.execute(
+                "SELECT raw FROM decree_row WHERE decree = ? AND family = ? ORDER BY row",
+                (order.decree, order.family),
+            ).fetchall()
+        if head is None:
+            return Evidence(None, (), None, fits=True)
+        held = [DecreeRow.parse(raw) for (raw,) in rows]
+        rights = tuple(Right(row, self.programme(row.programme)) for row in held)
+        named = [row for row in held if row.row == order.row]
+        visit = self._visit(named[0].verification) if named else None
+        return Evidence(Decree(*head), rights, visit, fits=bool(named))
+
+    def programme(self, code: int) -> Programme | None:
+        """The newest version held of a programme."""
+        with named_errors():
+            row = self._db.execute("SELECT raw FROM programme WHERE code = ?", (code,)).fetchone()
+        return None if row is None else Programme.parse(row[0])
+
+    def _visit(self, name: bytes) -> Visit | None:
+        with named_errors():
+            row = self._db.execute("SELECT raw FROM visit WHERE hash = ?", (name,)).fetchone()
+        return None if row is None else Visit(name, FieldVerification.parse(row[0]))
+
+    def _keep_decree(self, name: bytes, annex: DecreeAnnex, families: set[bytes]) -> None:
+        with transaction(self._db):
+            self._db.execute("INSERT OR IGNORE INTO decree VALUES (?, ?, ?, ?)",
+                             (name, annex.number, annex.day, annex.signatory))  # fmt: skip
+            self._db.executemany(
+                "INSERT OR IGNORE INTO decree_row VALUES (?, ?, ?, ?)",
+                [(name, r.row, bytes(r), r.family) for r in annex.rows if r.family in families],
+            )
+
+    def _keep_programme(self, programme: Programme, payload: bytes) -> None:
+        self._insert(
+            "INSERT INTO programme VALUES (?, ?, ?) ON CONFLICT (code) DO UPDATE SET"
+            " version = excluded.version, raw = excluded.raw"
+            " WHERE excluded.version > programme.version",
+            programme.code, programme.version, payload,
+        )  # fmt: skip
+
+    def _insert(self, sql: str, *values: object) -> None:
+        with transaction(self._db):
+            self._db.execute(sql, values)

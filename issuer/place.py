@@ -1,0 +1,37 @@
+"""A desk opened and connected: what a program at the desk, with or without a screen, works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from issuer.evidence import EvidenceBook
+from issuer.office import Uploads
+from issuer.personalise import Desk
+from issuer.tally import Tally
+from keys.signer import Signer
+
+
+class Reached(Uploads, Protocol):
+    """The office as a desk reaches it (:class:`issuer.office.Office`)."""
+
+    def orders(self, desk: bytes) -> list[bytes]:
+        """Signed orders still open at this desk. Raises ``TransferError``."""
+        ...
+
+    def evidence(self, desk: bytes) -> list[bytes]:
+        """Decrees, field visits and programmes behind them. Raises ``TransferError``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """``office`` None: worked by files. ``stock``: chips free, certified and scrapped."""
+
+    desk: Desk
+    tally: Tally
+    evidence: EvidenceBook
+    office: Reached | None
+    stock: Callable[[], tuple[int, int, int]]
+    log_key: Callable[[str], Signer] = field(repr=False)
