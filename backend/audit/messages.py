@@ -125,6 +125,50 @@ WORDS: dict[str, tuple[str, str]] = {
     "alerts": ("PERLU DILIHAT (bukan bukti)", "TO LOOK AT (no proof)"),
     "explained": ("TERJELASKAN OLEH TERMINAL HILANG", "EXPLAINED BY A LOST TERMINAL"),
     "none": ("tidak ada", "none"),
+    "bounds": (
+        "YANG MASIH DAPAT DIAMBIL ORANG JAHAT (bukan temuan)",
+        "WHAT A THIEF COULD STILL TAKE (no findings)",
+    ),
+    "bound_card": (
+        (
+            "Sisa terbesar pada satu kartu: {largest}. Sebanyak itu dapat diambil terminal "
+            "yang tahu PIN-nya selama kartu menempel."
+        ),
+        (
+            "Most left on one card: {largest}. So much can a terminal take that knows its PIN, "
+            "while the card lies there."
+        ),
+    ),
+    "bound_clone": (
+        (
+            "Kartu itu digandakan, sekali di tiap terminal yang belum mendengarnya: {largest} × "
+            "{terminals} terminal = {clone}."
+        ),
+        (
+            "That card copied, once at each terminal that has not heard of it: {largest} × "
+            "{terminals} terminals = {clone}."
+        ),
+    ),
+    "bound_data": (
+        (
+            "Kartu yang sudah diblokir masih dapat dipakai di terminal yang belum mengambil data: "
+            "yang tertua {oldest}, sejak {since}; terminal berhenti melayani setelah {days} hari."
+        ),
+        (
+            "A blocked card can still be used at a terminal that has not fetched data: the oldest "
+            "is {oldest}, since {since}; a terminal stops serving after {days} days."
+        ),
+    ),
+    "bound_stolen": (
+        (
+            "Terminal yang dicuri hidup sampai sertifikatnya berakhir, paling lama {end}, menurut "
+            "tanggal pada tiap kartu."
+        ),
+        (
+            "A stolen terminal lives until its certificate ends, {end} at the latest, by each "
+            "card's own date."
+        ),
+    ),
     "cannot": ("YANG TIDAK DAPAT DIBUKTIKAN EKSPOR INI", "WHAT THIS EXPORT CANNOT PROVE"),
     "owner": ("yang menjawab", "to answer"),
     "card": ("kartu", "card"),

@@ -56,6 +56,9 @@ class _Page:
         text = self.word(key)
         self.lines += wrap(text, TEXT_WIDTH, initial_indent="  ", subsequent_indent="  ")
 
+    def item(self, text: str) -> None:
+        self.lines += wrap(text, TEXT_WIDTH, initial_indent="  - ", subsequent_indent="    ")
+
     def row(self, label: str, *values: str, indent: int = 2) -> None:
         shown = f"{' ' * indent}{label}".ljust(WIDTH) + "".join(f"{v:>19}" for v in values[:2])
         self.lines.append("  ".join([shown, *values[2:]]).rstrip())
@@ -288,8 +291,23 @@ def _lists(p: _Page) -> None:
             for e in report.explained
         ]
     )
+    _bounds(p)
     p.head("cannot")
     for pair in CANNOT:
-        p.lines += wrap(
-            pick(pair, p.language), TEXT_WIDTH, initial_indent="  - ", subsequent_indent="    "
-        )
+        p.item(pick(pair, p.language))
+
+
+def _bounds(p: _Page) -> None:
+    b = p.report.bounds
+    values = {
+        "largest": p.rupiah(b.largest_minor),
+        "terminals": p.number(b.terminals),
+        "clone": p.rupiah(b.clone_minor),
+        "oldest": p.names.put(b.oldest) or "-",
+        "since": moment(b.oldest_s, p.language) if b.oldest_s else "-",
+        "days": p.number(b.stop_days),
+        "end": moment(b.certificate_end_s, p.language) if b.certificate_end_s else "-",
+    }
+    p.head("bounds")
+    for key in ("bound_card", "bound_clone", "bound_data", "bound_stolen"):
+        p.item(p.word(key).format(**values))

@@ -13,6 +13,7 @@ from typing import Any
 
 from backend.audit import books, goods, payable
 from backend.audit.alerts import alerts, explained
+from backend.audit.bounds import Bounds, bounds
 from backend.audit.findings import Alert, Explained, Finding
 from backend.audit.goods import Shelf
 from backend.audit.model import World
@@ -137,6 +138,7 @@ class Report:
     providers: list[ProviderLine]
     places: list[PlaceLine]
     goods: list[ShelfLine]
+    bounds: Bounds
     held: list[Owed] = field(default_factory=list)
     goods_difference: int = 0
 
@@ -209,6 +211,7 @@ class Report:
             ],
             "places": [asdict(p) for p in self.places],
             "goods": [asdict(g) for g in self.goods],
+            "bounds": asdict(self.bounds) | {"clone_minor": self.bounds.clone_minor},
         }
 
 
@@ -233,6 +236,7 @@ def make(world: World) -> Report:
         providers=_providers(world, lines, judged),
         places=_places(world, programmes, shelves),
         goods=goods_lines,
+        bounds=bounds(world),
         held=[o for o in judged.values() if o.why - {"reversed"}],
         goods_difference=sum(abs(g.difference) for g in goods_lines) + in_goods,
     )

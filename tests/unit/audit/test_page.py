@@ -158,5 +158,16 @@ def test_the_page_says_per_programme_provider_and_place(honest_report: Report) -
         assert text.count(row) >= 3, row
 
 
+def test_bounds_are_computed_from_the_export(honest_report: Report) -> None:
+    """A card loaded with one round and not used yet, at the two terminals that are open."""
+    b = honest_report.bounds
+    whole = 4 * 150_000 + 250_000 + 200_000
+    assert (b.largest_minor, b.terminals, b.clone_minor) == (whole, 2, 2 * whole)
+    assert (b.oldest, b.stop_days) == (b"TERM0001".hex(), 35)
+    text = " ".join(page(honest_report, "id").split())
+    assert "Rp1.050.000 × 2 terminal = Rp2.100.000" in text
+    assert "yang tertua TERM0001 (Desa Satu), sejak" in text
+
+
 def test_lines_are_not_wider_than_a_screen_allows(honest_report: Report) -> None:
     assert max(len(x) for x in page(honest_report, "id").splitlines()) <= 140
