@@ -230,12 +230,16 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
         "Versi kartu tidak dikenal. Perbarui program meja ini.",
         "The card's version is not known. Renew this desk's program.",
     ),
+    "pulled": (
+        "Kartu terlepas saat dibaca. Tidak ada yang berubah. Masukkan lagi.",
+        "The card left while it was read. Nothing changed. Put it in again.",
+    ),
     "mute": (
         "Kartu tidak menjawab. Bersihkan kontaknya dan coba lagi, atau sisihkan.",
         "The card does not answer. Clean its contacts and try again, or put it aside.",
     ),
 }
-"""What a card is, by :class:`issuer.identify.Kind` and two cases more."""
+"""What a card is, by :class:`issuer.identify.Kind` and three cases more."""
 
 LIVES: Final[dict[Life, tuple[str, str]]] = {
     Life.INSTALLED: ("dompet terpasang, belum punya kunci", "purse installed, no keys yet"),
@@ -244,6 +248,14 @@ LIVES: Final[dict[Life, tuple[str, str]]] = {
     Life.ACTIVE: ("aktif di tangan keluarga", "active, with its family"),
 }
 
+CONTACTING: Final = (
+    "Menghubungi kantor: mengirim catatan, mengambil pesanan.",
+    "Asking the office: sending the log, fetching orders.",
+)
+NO_OFFICE: Final = (
+    "Meja ini bekerja dengan berkas. Ambil pesanan dengan betang-issuer orders --file.",
+    "This desk works by files. Take orders with betang-issuer orders --file.",
+)
 READER: Final = (
     "Pembaca atau kartu tidak siap. Tidak ada yang diubah.",
     "Reader or card is not ready. Nothing was changed.",
@@ -257,6 +269,16 @@ DATA: Final = (
 def text(outcome: Outcome) -> tuple[str, str]:
     """Both texts of an outcome."""
     return OUTCOMES[outcome.key]
+
+
+def contacted(sent: int, new: int, refused: int) -> tuple[str, str]:
+    """What a visit of the office brought."""
+    texts = (f"Kantor menjawab: {new} pesanan baru, {sent} catatan terkirim.",
+             f"The office answered: {new} new orders, {sent} records sent.")  # fmt: skip
+    if not refused:
+        return texts
+    return (f"{texts[0]} {refused} pesanan tidak sah dan tidak diambil; laporkan.",
+            f"{texts[1]} {refused} orders do not stand and were not taken; report it.")  # fmt: skip
 
 
 def title(key: str) -> tuple[str, str]:

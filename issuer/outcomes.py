@@ -54,6 +54,11 @@ class Outcome:
         return False
 
     @property
+    def can_retry(self) -> bool:
+        """Whether the same card may be tried again as it lies there."""
+        return False
+
+    @property
     def key(self) -> str:
         """The name of its message."""
         reason = getattr(self, "reason", None)
@@ -100,6 +105,11 @@ class KeyServiceRefused(Outcome):
     code: str
     detail: str
 
+    @property
+    def can_retry(self) -> bool:
+        """True."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class WrongKeys(Outcome):
@@ -117,6 +127,11 @@ class Interrupted(Outcome):
     step: DeskStep | None
     detail: str
 
+    @property
+    def can_retry(self) -> bool:
+        """True."""
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Faulty(Outcome):
@@ -125,6 +140,11 @@ class Faulty(Outcome):
     order: bytes
     step: DeskStep | None
     detail: str
+
+    @property
+    def can_retry(self) -> bool:
+        """True."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +164,11 @@ class Waiting(Outcome):
     order: bytes
     card_id: bytes
     detail: str
+
+    @property
+    def can_retry(self) -> bool:
+        """True."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,280 @@
+"""What the desk's face shows and what an officer may ask: typed values, no text, no web.
+
+Everything here is a projection of the engine's own results; a page decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from issuer.evidence import Evidence
+from issuer.outcomes import Issued, Outcome
+from issuer.reading import Reading
+from issuer.tally import Counts, Done
+from wire.log import DeskStep
+from wire.objects import Order
+
+Texts = tuple[str, str]
+"""Indonesian, English."""
+STEPS = tuple(DeskStep)[: DeskStep.VERIFIED]
+"""The steps of a card from blank to read back."""
+
+
+class Light(StrEnum):
+    """The reader's state."""
+
+    NONE = "none"  # no reader, or pcscd is away
+    EMPTY = "empty"
+    CARD = "card"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One order at this desk with what stands behind it. ``name``: hash of the signed order."""
+
+    order: Order
+    name: bytes
+    step: DeskStep | None
+    card_id: bytes | None
+    can_scrap: bool
+    evidence: Evidence
+
+
+class Stage(StrEnum):
+    """How far one step is. ``found``: an earlier visit had done it."""
+
+    DONE = "done"
+    FOUND = "found"
+    NOW = "now"
+    TODO = "todo"
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One step of the card that is being made."""
+
+    step: DeskStep
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Base of what stands in the middle."""
+
+    @property
+    def name(self) -> str:
+        """The name of its template."""
+        return type(self).__name__.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOut(Screen):
+    """Nobody works here. ``problem``: why signing in did not work."""
+
+    problem: Texts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Screen):
+    """Waits for a card. ``family`` None: only begun cards are left to finish.
+
+    ``card_in``: one lies there that nothing was done with; ``take_out``: one that is dealt with.
+    """
+
+    family: Family | None
+    card_in: bool
+    take_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoOrders(Screen):
+    """Nothing is ordered of this desk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Working(Screen):
+    """A card is being made; ``family`` None while it is being looked at."""
+
+    family: Family | None
+    steps: tuple[StepLine, ...]
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished(Screen):
+    """Read back and right: take it out."""
+
+    family: Family
+    outcome: Issued
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Screen):
+    """What happened. ``retry``: the card lies there and may be tried again."""
+
+    outcome: Outcome
+    family: Family | None
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Screen):
+    """So many cards failed one after the other that something else is wrong."""
+
+    failures: int
+    outcome: Outcome
+    family: Family | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapReason(Screen):
+    """Asked once: why is this card to be scrapped. ``missing``: no reason was given."""
+
+    family: Family
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapConfirm(Screen):
+    """Asked twice: it cannot be taken back."""
+
+    family: Family
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWait(Screen):
+    """The next card will be read and nothing written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Screen):
+    """What a card is. ``kind``: a key of :data:`issuer.messages.KINDS`."""
+
+    kind: str
+    reading: Reading | None
+    family: Family | None
+
+
+@dataclass(frozen=True, slots=True)
+class Busy(Screen):
+    """Something takes its time; in words."""
+
+    words: Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble(Screen):
+    """The desk itself could not go on: its storage, the key service."""
+
+    words: Texts
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What became of something asked beside the cards; ``kind`` is a state of ui/."""
+
+    kind: str
+    words: Texts
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything the pages show. ``visit`` names the officer's stay, 0 while signed out.
+
+    ``turn`` counts the screens, so that a key pressed for one is not heard by the next.
+    ``free``: blank chips the key service knows, None when it did not say. ``unsent``: records.
+    """
+
+    number: int
+    visit: int
+    officer: int
+    station: str
+    light: Light
+    reader: str
+    screen: Screen
+    turn: int
+    queue: tuple[Family, ...]
+    waiting: int
+    begun: tuple[Family, ...]
+    today: Counts
+    free: int | None
+    scrapped: int
+    last: tuple[Done, ...]
+    unsent: int
+    notice: Notice | None
+    auto: bool
+
+
+# --- what may be asked ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """An officer begins; the passphrase opens the desk's log key."""
+
+    officer: int
+    passphrase: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SignOut:
+    """The officer leaves; the key is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """The obvious thing on the screen numbered ``turn``: start, try again, go on, next order."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """Leave this screen without doing anything."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCard:
+    """Say what the card is, the one that lies there or the next."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Send the desk log, fetch orders and what stands behind them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auto:
+    """Whether a blank that comes in begins the next order by itself."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AskScrap:
+    """Think of scrapping the card of this order."""
+
+    order: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GiveReason:
+    """The reason; asks a second time."""
+
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scrap:
+    """Do it."""
+
+    turn: int
+
+
+Command = SignIn | SignOut | Go | Back | ReadCard | Contact | Auto | AskScrap | GiveReason | Scrap

@@ -1,0 +1,657 @@
+"""The desk's controller against reference cards: every screen is the engine's own result."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+
+from card_os.host.links import CardMute, InProcessLink, NoReader
+from card_os.reference.foreign import ForeignCard
+from issuer.errors import LogFullError, TransferError
+from issuer.evidence import EvidenceBook
+from issuer.face import screens as s
+from issuer.face.bench import Bench, BenchThread
+from issuer.outcomes import (
+    Faulty,
+    Interrupted,
+    Issued,
+    Scrapped,
+    Turned,
+    TurnedAway,
+    Unfinishable,
+    WrongKeys,
+)
+from issuer.place import Place
+from issuer.tally import Counts, Tally
+from keys.errors import PassphraseError, StockError
+from keys.kdf import StaticKeys
+from keys.signer import sign_object
+from tests.unit.issuer.desk_world import COMMANDS, DESK_ID, OFFICER, CutLink, DeskWorld
+from wire.cose import Sign1
+from wire.env import Environment
+from wire.log import DeskStep
+from wire.objects import (
+    Acknowledgement,
+    DecreeAnnex,
+    DecreeRow,
+    FieldVerification,
+    KeyRole,
+    Programme,
+    Tariff,
+    Unit,
+    VerificationDecision,
+)
+
+WORDS = "desk words"
+
+
+class Reader:
+    """A stack of one place, moved by the test: what lies there is a link, or an error."""
+
+    def __init__(self) -> None:
+        self.card, self.taken, self.changed, self.gone = None, False, False, False
+
+    def put(self, make) -> None:
+        """``make()``: the link to the card, or an error raised when it is powered."""
+        self.changed = self.card is not None
+        self.card, self.taken = make, False
+
+    def take(self) -> None:
+        self.card, self.taken = None, False
+
+    def next(self, _):
+        if self.card is None or self.taken:
+            return None
+        self.taken, self.changed = True, False
+        return self.again()
+
+    def again(self):
+        link = self.card()
+        if isinstance(link, Exception):
+            raise link
+        return link
+
+    def is_out(self, _):
+        return self.card is None or self.changed
+
+    def name(self):
+        if self.gone:
+            raise NoReader("no reader")
+        return "Pembaca meja"
+
+
+class Office:
+    """The office as it answers: signed orders, evidence, an acknowledgement of each upload."""
+
+    def __init__(self, w: DeskWorld) -> None:
+        self.w, self.open, self.proofs, self.error = w, [], [], None
+        self.uploads = 0
+
+    def orders(self, desk: bytes) -> list[bytes]:
+        assert desk == DESK_ID
+        if self.error is not None:
+            raise self.error
+        return self.open
+
+    def evidence(self, desk: bytes) -> list[bytes]:
+        return self.proofs
+
+    def upload(self, raw: bytes) -> bytes:
+        if self.error is not None:
+            raise self.error
+        self.uploads += 1
+        head = self.w.desk.log.head()
+        body = Acknowledgement(DESK_ID, head.sequence, head.hash, self.w.clock())
+        return bytes(sign_object(self.w.world.signer(KeyRole.ACK), body, self.w.env))
+
+
+def place_of(w: DeskWorld, office=None) -> Place:
+    def key(passphrase: str):
+        if passphrase != WORDS:
+            raise PassphraseError("no")
+        return w.log_key
+
+    return Place(w.desk, Tally(w.db), EvidenceBook(w.db, w.trust), office, w.service.stock, key)
+
+
+class World:
+    """A bench driven by hand, round by round."""
+
+    def __init__(self, *, reached: bool = False) -> None:
+        self.w = DeskWorld()
+        self.office = Office(self.w)
+        self.reader, self.seen = Reader(), []
+        place = place_of(self.w, self.office if reached else None)
+        self.bench = Bench(place, self.reader)
+        self.bench.listen(lambda: self.seen.append(self.bench.view))
+
+    @property
+    def screen(self):
+        return self.bench.view.screen
+
+    def tell(self, command) -> s.View:
+        heard: Future[s.View] = self.bench.tell(command)
+        self.bench.turn()
+        return heard.result(0)
+
+    def go(self) -> None:
+        self.tell(s.Go(self.bench.view.turn))
+
+    def sign_in(self) -> None:
+        self.tell(s.SignIn(OFFICER, WORDS))
+
+    def insert(self, make) -> s.Screen:
+        """A card (or a link's maker) comes in; what is shown when it is done."""
+        self.reader.put(make if callable(make) else lambda: InProcessLink(make))
+        for _ in range(2):
+            self.bench.turn()
+        return self.screen
+
+    def take(self) -> s.Screen:
+        self.reader.take()
+        for _ in range(2):
+            self.bench.turn()
+        return self.screen
+
+
+@pytest.fixture
+def d():
+    """A desk that works by files: its log stays."""
+    return World()
+
+
+@pytest.fixture
+def o():
+    """A desk whose office answers."""
+    return World(reached=True)
+
+
+def signed_in(d: World, orders: int = 3) -> list[bytes]:
+    numbers = [d.w.order() for _ in range(orders)]
+    d.sign_in()
+    return numbers
+
+
+# --- signing in --------------------------------------------------------------------------------
+
+
+def test_nothing_is_done_before_an_officer_signs_in_with_the_desks_passphrase(d):
+    d.w.order()
+    card = d.w.card()
+    writes = card.nvm.writes
+    assert isinstance(d.insert(card), s.SignedOut)
+    for command in (s.Go(0), s.ReadCard(), s.Contact(), s.AskScrap(b"\x01" * 16)):
+        assert isinstance(d.tell(command).screen, s.SignedOut)
+    view = d.tell(s.SignIn(OFFICER, "wrong"))
+    assert (view.visit, view.officer) == (0, 0)
+    assert view.screen.problem is not None
+    assert (card.nvm.writes, d.bench.view.queue) == (writes, ())
+    d.sign_in()
+    assert d.bench.view.officer == OFFICER
+    # A card that lay there already is begun by a key, not by signing in.
+    assert d.screen == s.Ready(d.bench.view.queue[0], card_in=True, take_out=False)
+    d.go()
+    assert isinstance(d.screen, s.Finished)
+
+
+def test_who_signs_out_leaves_nothing_on_the_screen(d):
+    signed_in(d)
+    first = d.bench.view.visit
+    d.tell(s.SignOut())
+    view = d.bench.view
+    assert (view.visit, view.officer, view.queue, view.last) == (0, 0, (), ())
+    assert d.bench._key is None
+    d.sign_in()
+    assert d.bench.view.visit not in {0, first}
+
+
+def test_the_passphrase_is_in_no_repr():
+    assert WORDS not in repr(s.SignIn(1, WORDS))
+
+
+# --- card after card ---------------------------------------------------------------------------
+
+
+def test_three_cards_in_a_row_without_a_key_between(d):
+    numbers = signed_in(d)
+    for n, number in enumerate(numbers):
+        assert d.screen.family.order.number == number
+        screen = d.insert(d.w.card())
+        assert isinstance(screen, s.Finished)
+        job = d.w.desk.book.job(number)
+        assert screen.outcome == Issued(number, job.card_id, (1, 2), resumed=False)
+        assert d.w.steps(number)[-1] == DeskStep.VERIFIED
+        d.take()
+        view = d.bench.view
+        assert (view.today, view.waiting) == (Counts(n + 1, 0), 2 - n)
+        assert view.last[0].order == number
+    assert isinstance(d.screen, s.NoOrders)
+    assert view.free == 0
+    assert len(view.last) == 3
+
+
+def test_a_card_swapped_at_once_counts_as_the_next(d):
+    numbers = signed_in(d)
+    d.insert(d.w.card())
+    d.insert(d.w.card())
+    d.bench.turn()
+    assert [x.order for x in d.bench.view.last] == numbers[1::-1]
+
+
+def test_the_steps_on_the_screen_are_those_of_the_log(d):
+    (number,) = signed_in(d, 1)
+    d.insert(d.w.card())
+    shown = [v.screen for v in d.seen if isinstance(v.screen, s.Working)]
+    assert [x.done for x in shown] == list(range(9))
+    assert shown[0].family is None
+    assert {x.family.order.number for x in shown[1:]} == {number}
+    for screen in shown:
+        stages = [line.stage for line in screen.steps]
+        rest = 8 - screen.done
+        assert stages == (["done"] * screen.done + ["now"] * bool(rest)
+                          + ["todo"] * (rest - 1))[:8]  # fmt: skip
+    assert d.w.steps(number) == list(s.STEPS)
+
+
+def test_without_auto_a_card_waits_for_the_key(d):
+    signed_in(d)
+    d.tell(s.Auto(on=False))
+    card = d.w.card()
+    assert d.insert(card) == s.Ready(d.bench.view.queue[0], card_in=True, take_out=False)
+    d.go()
+    assert isinstance(d.screen, s.Finished)
+    d.go()  # nothing more with this card
+    assert isinstance(d.screen, s.Finished)
+
+
+def test_a_key_pressed_for_a_screen_that_has_gone_is_not_heard(d):
+    signed_in(d)
+    d.tell(s.Auto(on=False))
+    turn = d.bench.view.turn
+    d.insert(d.w.card())
+    d.tell(s.Go(turn))
+    assert d.screen.card_in
+    assert d.bench.view.today == Counts(0, 0)
+
+
+# --- what goes wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_pulled_anywhere_the_screen_says_so_and_the_same_card_is_finished(d, answered):
+    d.sign_in()
+    for cut in range(COMMANDS):
+        number, card = d.w.order(), d.w.card()
+        d.tell(s.Back(d.bench.view.turn))
+        screen = d.insert(lambda: CutLink(card, cut, answered=answered))  # noqa: B023
+        assert isinstance(screen, s.Failed), (cut, screen)
+        assert isinstance(screen.outcome, Interrupted | TurnedAway)
+        job = d.w.desk.book.job(number)
+        if screen.family is not None:
+            assert (screen.family.order, screen.family.step) == (job.order, job.step)
+            assert screen.family.can_scrap
+        d.take()
+        assert isinstance(d.screen, s.Failed)  # explained until something else is done
+        assert not d.screen.retry
+        assert [f.order.number for f in d.bench.view.begun] == ([number] if job.is_bound else [])
+        screen = d.insert(card)
+        assert isinstance(screen, s.Finished), (cut, screen)
+        assert screen.outcome.order == number
+        d.take()
+        assert len(d.w.certificates(job.order.family)) == 1
+
+
+@pytest.mark.parametrize("cut", range(9, COMMANDS, 7))
+def test_pulled_and_scrapped_knowingly_the_order_takes_another_card(d, cut):
+    (number,) = signed_in(d, 1)
+    card = d.w.card()
+    d.insert(lambda: CutLink(card, cut))
+    d.take()
+    d.tell(s.AskScrap(number))
+    assert isinstance(d.screen, s.ScrapReason)
+    d.tell(s.GiveReason(d.bench.view.turn, "  "))
+    assert d.screen.missing
+    d.tell(s.GiveReason(d.bench.view.turn, " patah\n dua "))
+    assert d.screen == s.ScrapConfirm(d.screen.family, "patah dua")
+    assert DeskStep.SCRAPPED not in d.w.steps(number)
+    d.tell(s.Scrap(d.bench.view.turn))
+    assert isinstance(d.screen.outcome, Scrapped)
+    assert d.w.steps(number)[-1] == DeskStep.SCRAPPED
+    assert d.bench.view.scrapped == d.w.desk.book.scrapped_count() == 1
+    d.go()
+    screen = d.insert(card)
+    assert screen.outcome.reason == Turned.SCRAPPED
+    d.take()
+    screen = d.insert(d.w.card())
+    assert screen.outcome.order == number
+
+
+def test_scrapping_is_left_by_going_back_and_needs_both_answers(d):
+    (number,) = signed_in(d, 1)
+    d.insert(lambda: CutLink(d.w.card(), 30))
+    d.tell(s.Scrap(d.bench.view.turn))
+    d.tell(s.GiveReason(d.bench.view.turn, "patah"))
+    assert isinstance(d.screen, s.Failed)
+    d.tell(s.AskScrap(number))
+    d.tell(s.Scrap(d.bench.view.turn))
+    assert isinstance(d.screen, s.ScrapReason)
+    d.tell(s.GiveReason(d.bench.view.turn, "patah"))
+    d.go()  # Enter alone is no answer
+    assert isinstance(d.screen, s.ScrapConfirm)
+    d.tell(s.Back(d.bench.view.turn))
+    assert isinstance(d.screen, s.Ready)
+    assert d.bench.view.scrapped == 0
+
+
+def test_an_order_without_a_card_and_one_issued_are_not_asked_about(d):
+    first, second = signed_in(d, 2)
+    d.insert(d.w.card())
+    for number in (first, second):
+        d.tell(s.AskScrap(number))
+        assert isinstance(d.screen, s.Finished)
+    d.tell(s.AskScrap(b"?" * 16))
+    assert isinstance(d.screen, s.Trouble)
+    d.go()
+    assert d.screen == s.Ready(d.bench.view.queue[0], card_in=False, take_out=True)
+
+
+def test_a_fault_is_tried_again_with_the_card_as_it_lies(d):
+    signed_in(d, 1)
+    card = d.w.card()
+    d.w.source.error = TransferError("no answer")
+    screen = d.insert(card)
+    assert (screen.outcome.key, screen.retry) == ("Waiting", True)
+    d.w.source.error = None
+    d.go()
+    assert isinstance(d.screen, s.Finished)
+    assert d.screen.outcome.resumed
+    shown = [v.screen for v in d.seen if isinstance(v.screen, s.Working)][-1]
+    assert [x.stage for x in shown.steps] == ["found"] * 6 + ["done"] * 2
+
+
+def wrong(w: DeskWorld):
+    return w.card(keys=StaticKeys(b"X" * 16, b"Y" * 16, b"Z" * 16))
+
+
+def test_wrong_keys_are_never_tried_again_by_a_key(d):
+    signed_in(d, 1)
+    tries = []
+    card = wrong(d.w)
+    screen = d.insert(lambda: tries.append(1) or InProcessLink(card))
+    assert isinstance(screen.outcome, WrongKeys)
+    assert not screen.retry
+    d.go()
+    d.go()
+    assert len(tries) == 1
+    assert d.screen.take_out
+
+
+def test_three_failures_one_after_the_other_stop_the_desk_until_told(d):
+    signed_in(d)
+    for _ in range(2):
+        d.insert(wrong(d.w))
+        d.take()
+    screen = d.insert(wrong(d.w))
+    assert (screen.failures, screen.outcome.key) == (3, "WrongKeys")
+    d.take()
+    card = d.w.card()
+    assert isinstance(d.insert(card), s.Stopped)
+    assert d.bench.view.today == Counts(0, 3)
+    d.go()
+    assert d.screen.card_in
+    d.go()
+    assert isinstance(d.screen, s.Finished)
+
+
+def test_an_unfinishable_card_says_so_and_is_not_retried(d):
+    signed_in(d, 1)
+    card = d.w.card()
+    d.insert(lambda: CutLink(card, 45))
+    (d.w.folder / "mail").rename(d.w.folder / "stolen")
+    screen = d.insert(card)
+    assert isinstance(screen.outcome, Unfinishable)
+    assert not screen.retry
+    assert screen.family.can_scrap
+
+
+@pytest.mark.parametrize(
+    ("make", "key"),
+    [
+        (lambda: InProcessLink(ForeignCard()), "TurnedAway.foreign"),
+        (lambda: CardMute("no ATR"), "TurnedAway.mute"),
+    ],
+)
+def test_a_card_that_is_none_of_ours_is_turned_away(d, make, key):
+    signed_in(d, 1)
+    assert d.insert(make).outcome.key == key
+    assert d.bench.view.today == Counts(0, 1)
+
+
+def test_a_specimen_card_is_told_kindly(d):
+    signed_in(d, 1)
+    other = DeskWorld(Environment.DEMO_SPECIMEN)
+    other.order()
+    card = other.card()
+    other.make(card)
+    assert d.insert(card).outcome.key == "TurnedAway.specimen"
+    d.tell(s.ReadCard())
+    assert d.screen.kind == "specimen"
+
+
+def test_a_full_disk_stops_the_work_and_is_said(d, monkeypatch):
+    signed_in(d, 1)
+
+    def full(*_, **__):
+        raise LogFullError("no room")
+
+    monkeypatch.setattr(d.w.desk.log, "append", full)
+    assert isinstance(d.insert(d.w.card()), s.Trouble)
+
+
+def test_the_key_service_out_of_reach_is_an_outcome_and_an_unknown_stock(d):
+    def down(*_):
+        raise StockError("away")
+
+    signed_in(d, 1)
+    d.bench._place = replace(d.bench._place, stock=down)
+    d.insert(d.w.card())
+    assert d.bench.view.free is None
+
+
+def test_a_fault_answer_is_shown_as_the_engine_names_it(d):
+    signed_in(d, 1)
+
+    class Liar(CutLink):
+        def transmit(self, command, /):
+            answer = super().transmit(command)
+            return b"\x6f\x00" if len(self.sent) == 20 else answer
+
+    screen = d.insert(lambda: Liar(d.w.card()))
+    assert isinstance(screen.outcome, Faulty)
+    assert screen.retry
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+def test_any_card_is_read_and_nothing_is_done_with_it_until_the_officer_goes_back(d):
+    (number,) = signed_in(d, 1)
+    d.tell(s.ReadCard())
+    assert isinstance(d.screen, s.ReadWait)
+    blank = d.w.card()
+    writes = blank.nvm.writes
+    assert (d.insert(blank).kind, blank.nvm.writes) == ("blank", writes)
+    d.take()
+    assert d.insert(ForeignCard()).kind == "foreign"
+    d.take()
+    assert d.insert(lambda: CardMute("dead")).kind == "mute"
+    d.take()
+    assert d.insert(lambda: CutLink(blank, 1)).kind == "pulled"
+    assert d.bench.view.today == Counts(0, 0)
+    d.take()
+    d.go()
+    assert d.insert(blank).outcome.order == number
+    d.tell(s.ReadCard())
+    reading = d.screen.reading
+    assert (d.screen.kind, reading.inside.life.name) == ("purse", "INERT")
+    assert reading.inside.card_id == reading.job.card_id == d.screen.family.card_id
+
+
+def test_with_no_orders_a_card_is_only_read(d):
+    d.sign_in()
+    assert isinstance(d.screen, s.NoOrders)
+    assert d.insert(d.w.card()).kind == "blank"
+
+
+# --- the office --------------------------------------------------------------------------------
+
+
+def test_orders_come_at_sign_in_and_when_asked_and_the_log_goes(o):
+    o.office.open = [o.w.signed_order()]
+    o.sign_in()
+    assert o.bench.view.waiting == 1
+    assert (o.bench.view.notice.kind, o.bench.view.unsent) == ("done", 0)
+    o.office.open.append(o.w.signed_order())
+    o.tell(s.Contact())
+    assert o.bench.view.waiting == 2
+    o.insert(o.w.card())
+    assert o.bench.view.unsent == 0
+    assert o.office.uploads == 1
+
+
+def test_an_office_that_does_not_answer_stops_nothing_and_is_asked_again_only_when_told(o):
+    o.office.error = TransferError("cable")
+    signed_in(o)
+    assert o.bench.view.notice.kind == "warning"
+    assert isinstance(o.screen, s.Ready)
+    o.w.source.error = None
+    assert isinstance(o.insert(o.w.card()), s.Finished)
+    assert o.bench.view.unsent > 0
+    o.office.error = None
+    o.take()
+    o.tell(s.Contact())
+    assert o.bench.view.unsent == 0
+
+
+def test_an_order_that_does_not_stand_is_said(o):
+    o.office.open = [o.w.signed_order(signer=o.w.world.signer(KeyRole.POLICY))]
+    o.sign_in()
+    assert o.bench.view.notice.kind == "warning"
+    assert isinstance(o.screen, s.NoOrders)
+
+
+def test_a_desk_without_an_office_says_how_orders_come(d):
+    d.sign_in()
+    d.tell(s.Contact())
+    assert d.bench.view.notice.kind == "warning"
+
+
+def test_the_reader_is_a_state_of_the_view(o):
+    o.bench.turn()
+    assert (o.bench.view.light, o.bench.view.reader) == (s.Light.EMPTY, "Pembaca meja")
+    o.reader.gone = True
+    o.bench.turn()
+    assert o.bench.view.light == s.Light.NONE
+    o.reader.gone = False
+    o.insert(o.w.card())
+    assert o.bench.view.light == s.Light.CARD
+    before = o.bench.view.number
+    o.bench.turn()
+    assert o.bench.view.number == before  # nothing new, nothing published
+
+
+# --- evidence ----------------------------------------------------------------------------------
+
+
+def proofs(w: DeskWorld, family: bytes, row: int = 1):
+    """A decree over two families, with its visit and programmes, signed by the registry."""
+    sign = w.world.signer(KeyRole.REGISTRY)
+    visit = FieldVerification(family, 31, w.clock() - 9, VerificationDecision.VERIFIED,
+                              "sesuai, foto diambil", b"e" * 32, 32)  # fmt: skip
+    seen = bytes(sign_object(sign, visit, w.env))
+    name = Sign1.parse(seen).hash
+    rows = (DecreeRow(row, family, 11, 150_000, name), DecreeRow(9, b"o" * 16, 11, 5, b"x" * 32))
+    decree = DecreeAnnex("SK 1/2026", 20260215, "Gubernur", rows)
+    wallet = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.RUPIAH, "Bulog", 9, 2,
+                       0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
+    raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, wallet))]
+    return raws, Sign1.parse(raws[1]).hash, name
+
+
+def test_the_family_is_shown_with_its_decree_row_and_visit(o):
+    family = (1).to_bytes(16, "little")
+    o.office.proofs, decree, visit = proofs(o.w, family)
+    o.office.open = [o.w.signed_order(decree=decree)]
+    o.sign_in()
+    shown = o.screen.family
+    assert shown.name == Sign1.parse(o.office.open[0]).hash
+    e = shown.evidence
+    assert (e.decree.number, e.decree.hash, e.fits) == ("SK 1/2026", decree, True)
+    assert [(r.row.row, r.row.amount, r.programme.title_id) for r in e.rights] == [
+        (1, 150_000, "Paket pangan")
+    ]
+    assert (e.visit.hash, e.visit.said.reason) == (visit, "sesuai, foto diambil")
+    # Other families' rows are verified and left.
+    held = o.w.db.execute("SELECT family FROM decree_row").fetchall()
+    assert held == [(family,)]
+
+
+def test_evidence_that_does_not_verify_is_left_and_a_wrong_row_is_seen(o):
+    family = (1).to_bytes(16, "little")
+    raws, decree, _ = proofs(o.w, family, row=2)
+    o.office.proofs = [raws[0][:-1] + b"?", *raws[1:], b"?", o.w.signed_order()]
+    o.w.orders = 0
+    o.office.open = [o.w.signed_order(decree=decree)]
+    o.sign_in()
+    e = o.screen.family.evidence
+    assert (e.visit, e.fits) == (None, False)
+    assert o.w.db.execute("SELECT count(*) FROM visit").fetchone() == (0,)
+
+
+def test_without_evidence_nothing_is_invented(o):
+    signed_in(o, 1)
+    e = o.screen.family.evidence
+    assert (e.decree, e.rights, e.visit, e.fits) == (None, (), None, True)
+
+
+def test_the_tally_keeps_a_month(o):
+    signed_in(o, 2)
+    o.insert(o.w.card())
+    o.w.clock.now_s += 32 * 86_400
+    o.take()
+    assert o.bench.view.today == Counts(1, 0)
+    o.w.order()
+    o.insert(o.w.card())
+    assert (o.bench.view.today, len(o.bench.view.last)) == (Counts(1, 0), 1)
+
+
+# --- the thread --------------------------------------------------------------------------------
+
+
+def test_the_store_is_opened_and_used_in_one_thread():
+    from contextlib import contextmanager
+
+    opened, ended = [], []
+
+    @contextmanager
+    def open_place():
+        w = DeskWorld()
+        w.order()
+        opened.append(w)
+        yield place_of(w)
+
+    thread = BenchThread(open_place, Reader, on_end=lambda: ended.append(1))
+    view = thread.bench.tell(s.SignIn(OFFICER, WORDS)).result(10)
+    assert view.waiting == 1
+    thread.close()
+    assert ended == [1]
+
+    @contextmanager
+    def broken():
+        raise LogFullError("no room")
+        yield
+
+    with pytest.raises(LogFullError):
+        BenchThread(broken, Reader)
