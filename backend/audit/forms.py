@@ -45,7 +45,11 @@ def quantity(amount: int, unit: Unit | None, language: str = "id") -> str:
         part = f"{point}{rest:03d}".rstrip("0") if rest else ""
         return f"{sign}{number(whole, language)}{part} {LARGE[unit]}"
     text = number(amount, language)
-    return text if unit is None else f"{text} {UNITS[unit][language == 'en']}"
+    if unit is None:
+        return text
+    word = UNITS[unit][language == "en"]
+    is_one = language == "en" and abs(amount) == 1
+    return f"{text} {word.removesuffix('s') if is_one else word}"
 
 
 def moment(time_s: int, language: str) -> str:

@@ -129,20 +129,20 @@ PARTS = ("redeemed", "forfeited", "residual", "moved")
 
 
 def _programme(p: _Page, line: ProgrammeLine) -> None:
-    unit = p.unit(line)
+    unit = Unit[line.unit.upper()]
     lines = {x.good: x.quantity for x in p.report.tariff(line.code)}
     is_money = line.price_minor == 1
 
     def show(label: str, amount: int, indent: int = 2) -> None:
         worth = p.rupiah(amount * line.price_minor)
         in_goods = p.goods({good: n * amount for good, n in lines.items()})
-        p.row(label, "" if is_money else f"{p.number(amount)} {unit}", worth, in_goods,
+        p.row(label, "" if is_money else quantity(amount, unit, p.language), worth, in_goods,
               indent=indent)  # fmt: skip
 
     p.lines += ["", f" {p.title(line)}: {line.agency}, {p.word('provider')} {line.provider}"]
     if not is_money:
         worth = ", ".join(x for x in (p.rupiah(line.price_minor), p.goods(lines)) if x)
-        p.lines.append(f"  {p.word('tariff')}: 1 {unit} = {worth}")
+        p.lines.append(f"  {p.word('tariff')}: {quantity(1, unit, p.language)} = {worth}")
     p.row(p.word("released"), "", p.rupiah(line.released_minor))
     show(p.word("issued"), line.issued)
     for key in PARTS:

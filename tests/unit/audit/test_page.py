@@ -121,6 +121,7 @@ def test_details_of_errors_stand_in_english_alone() -> None:
         (12_345_050, Unit.GRAM, "12.345,05 kg", "12,345.05 kg"),
         (999, Unit.GRAM, "999 g", "999 g"),
         (-1_500, Unit.MILLILITRE, "-1,5 l", "-1.5 l"),
+        (1, Unit.BASKET, "1 paket", "1 basket"),
         (31, Unit.BASKET, "31 paket", "31 baskets"),
         (-150_000, Unit.RUPIAH, "-Rp150.000", "-Rp150,000"),
     ],
