@@ -202,16 +202,10 @@ def _visit(a: argparse.Namespace, role: Role, work: Callable[[Visit], list[Outco
     opened = _open(a)
     officer = None if role == Role.TERMINAL else _officer(a, role)
 
-    def run(link: Link) -> Report:
-        visit = opened.engine.begin(link, role, officer)
-        if not isinstance(visit, Visit):
-            return _of(visit)
-        with visit:
-            report = _of(*visit.recovered, *work(visit))
-            report.card_id = visit.card_id
-            return report
+    def run(visit: Visit, report: Report) -> None:
+        report.outcomes += work(visit)
 
-    return _with_card(a, opened, run)
+    return _with_card(a, opened, lambda link: _counter(opened).visit(link, role, officer, run))
 
 
 def _activate(a: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ stops a sale.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,16 +66,46 @@ class Report:
 
 
 class Counter:
-    """One distribution point's counter over an engine."""
+    """One distribution point's counter over an engine; command line and screen work through it."""
 
     def __init__(self, engine: Engine, place: str, print_slip: Print | None = None) -> None:
-        self._engine, self._place, self._print = engine, place, print_slip
+        self.engine, self.place, self._print = engine, place, print_slip
+
+    @property
+    def has_printer(self) -> bool:
+        """Whether slips go anywhere."""
+        return self._print is not None
+
+    # --- whole taps ------------------------------------------------------------------------------
 
     def tap(self, link: Link, wanted: Tap, officer: Officer | None = None) -> Report:
         """Begin, show, PIN, redeem each wish, hand over, confirm; stops at the first failure."""
+
+        def work(visit: Visit, report: Report) -> None:
+            if wanted.wishes:
+                self._redeem(visit, wanted, report)
+            report.view["after"] = visit.wallets() if visit.session.is_open else []
+
         role = Role.SUPERVISOR if wanted.bypass_reason else Role.TERMINAL
+        return self.visit(link, role, officer, work)
+
+    def void(self, link: Link, officer: Officer, intent: int, *, on_counter: bool,
+             reason: str) -> Report:  # fmt: skip
+        """Void one debit; what becomes of its goods a person says afterwards."""
+
+        def work(visit: Visit, report: Report) -> None:
+            outcome = visit.void(intent, on_counter=on_counter, reason=reason)
+            self._note(report, outcome, visit)
+
+        return self.visit(link, Role.SUPERVISOR, officer, work)
+
+    def visit(
+        self, link: Link, role: Role, officer: Officer | None,
+        work: Callable[[Visit, Report], None],
+    ) -> Report:  # fmt: skip
+        """Begin, note what was recovered, then ``work``; the visit is closed."""
         report = Report()
-        visit = self._engine.begin(link, role, officer)
+        visit = self.engine.begin(link, role, officer)
         if not isinstance(visit, Visit):
             report.outcomes.append(visit)
             return report
@@ -83,9 +113,7 @@ class Counter:
             self._look(visit, report)
             for outcome in visit.recovered:
                 self._note(report, outcome, visit)
-            if wanted.wishes:
-                self._redeem(visit, wanted, report)
-            report.view["after"] = visit.wallets() if visit.session.is_open else []
+            work(visit, report)
         return report
 
     def _look(self, visit: Visit, report: Report) -> None:
@@ -113,47 +141,46 @@ class Counter:
             if wanted.deliver:
                 report.outcomes.append(visit.delivered(outcome.intent))
 
-    def void(self, link: Link, officer: Officer, intent: int, *, on_counter: bool,
-             reason: str) -> Report:  # fmt: skip
-        """Void one debit; after hand-over the goods' way is noted at once on proof."""
-        report = Report()
-        visit = self._engine.begin(link, Role.SUPERVISOR, officer)
-        if not isinstance(visit, Visit):
-            report.outcomes.append(visit)
-            return report
-        with visit:
-            self._look(visit, report)
-            for outcome in visit.recovered:
-                self._note(report, outcome, visit)
-            outcome = visit.void(intent, on_counter=on_counter, reason=reason)
-            self._note(report, outcome, visit)
-        return report
-
     def _note(self, report: Report, outcome: Outcome, visit: Visit) -> None:
         report.outcomes.append(outcome)
-        if self._print is not None and isinstance(outcome, PRINTED):
-            report.prints.append(self._print(slip(outcome, self._context(outcome, visit))))
+        printed = self.print(self.paper(outcome, visit))
+        if printed is not None:
+            report.prints.append(printed)
+
+    # --- paper -----------------------------------------------------------------------------------
+
+    def paper(self, outcome: Outcome, visit: Visit) -> tuple[Line, ...]:
+        """The slip of an outcome, empty for one that has none (:data:`terminal.slip.PRINTED`)."""
+        if not isinstance(outcome, PRINTED):
+            return ()
+        return slip(outcome, self._context(outcome, visit))
+
+    def print(self, lines: Sequence[Line]) -> PrintOutcome | None:
+        """Print them; None without a printer or lines. A lost printer stops nothing."""
+        return None if self._print is None or not lines else self._print(lines)
 
     def _context(self, outcome: Outcome, visit: Visit) -> Context:
-        engine, programme = self._engine, self._programme(outcome)
+        programme = self.programme(outcome)
         # What READ showed; after an unknown outcome it is what was known before.
         state: CardState = visit.state
         balance = next(
             (w.counters.balance for w in state.wallets
              if programme is not None and w.wallet == programme.wallet), None,
         )  # fmt: skip
-        station = engine.journal.station
-        return Context(station.env, station.station_id, self._place, engine.now_s(), programme,
-                       visit.card_id, state.sequence, balance)  # fmt: skip
+        station = self.engine.journal.station
+        return Context(station.env, station.station_id, self.place, self.engine.now_s(),
+                       programme, visit.card_id, state.sequence, balance)  # fmt: skip
 
-    def _programme(self, outcome: Outcome) -> Programme | None:
+    def programme(self, outcome: Outcome) -> Programme | None:
+        """Whose wallet an outcome is about."""
+        journal = self.engine.journal
         match outcome:
             case Redeemed() | Voided():
                 wallet = outcome.receipt.wallet
             case NotRedeemed() | RedeemUnknown():
-                wallet = self._engine.journal.intent(outcome.intent).record.body.wallet
+                wallet = journal.intent(outcome.intent).record.body.wallet
             case NotVoided() | VoidUnknown():
-                wallet = self._engine.journal.intent(outcome.debit).record.body.wallet
+                wallet = journal.intent(outcome.debit).record.body.wallet
             case _:
                 return None
-        return self._engine.roster.programme_of(wallet)
+        return self.engine.roster.programme_of(wallet)
