@@ -10,10 +10,11 @@ import os
 import pytest
 from sqlmodel import select
 
-from backend import records, settle
-from backend.models import Payable
+from backend import records, replace, settle
+from backend.models import Payable, WalletState
 from terminal import recovery
 from terminal.outcomes import NotRedeemed
+from tests.support import world_steps
 from tests.support.terminal_world import FOOD, PIN, at_work
 from tests.support.world_foes import GRAVE, HARMLESS
 from tests.support.world_play import play
@@ -81,6 +82,19 @@ def test_a_terminal_that_takes_an_error_for_evidence_is_found(monkeypatch):
 
     monkeypatch.setattr(recovery, "settle_now", aborts)
     assert found("honest")
+
+
+def test_a_residual_that_forgets_what_was_spent_is_found(monkeypatch):
+    honest = replace.exposure
+
+    def forgets(session, card_id, wallet):
+        state = session.get(WalletState, (card_id, wallet))
+        return honest(session, card_id, wallet) + (state.debited - state.reversed if state else 0)
+
+    monkeypatch.setattr(replace, "exposure", forgets)
+    for step in (world_steps.lose_card, world_steps.move_residual):
+        monkeypatch.setitem(world_steps.STEPS, step, 12)
+    assert found("honest") == "moved and spent more than was issued"
 
 
 def test_wallets_can_be_shown_though_the_card_went():
