@@ -113,8 +113,8 @@ def person(folder: Path, number: int, role: str) -> Iterator[Path]:
 
 
 @contextmanager
-def programs(people: World, tmp_path: Path) -> Iterator[None]:
-    """The API and the key service of an initialised folder; the two people are not there yet."""
+def programs(people: World, tmp_path: Path) -> Iterator[FastAPI]:
+    """The API (given) and the key service of an initialised folder, without the two people."""
     assert init(tmp_path) == 0
     trust = TrustStore(people.trust, allow_demo=True)
     signers = {n: s for n, s in people.signers.items() if n[0] in SERVICE_ROLES}
@@ -127,8 +127,9 @@ def programs(people: World, tmp_path: Path) -> Iterator[None]:
                          clock=system_clock, random=rng.randbytes)  # fmt: skip
     asks = KeyClient(tmp_path / "k")
     office = open_office(tmp_path / "b", Settings(), asks, system_clock, demo=True)
-    with serving(keys_app(service), tmp_path / "k"), serving(make_app(office), tmp_path / "a"):
-        yield
+    app = make_app(office)
+    with serving(keys_app(service), tmp_path / "k"), serving(app, tmp_path / "a"):
+        yield app
     asks.close()
     client.close()
     office.db.engine.dispose()

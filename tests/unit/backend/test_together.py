@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
+from anyio import to_thread
 from sqlalchemy import create_engine
 
 from backend.errors import BusyError
@@ -85,6 +88,33 @@ def test_two_enrolments_at_once(start: Start, tmp_path: Path) -> None:
         provision = Provision.parse((tmp_path / f"{name.decode()}.out").read_bytes())
         assert Enrolment.parse(Sign1.parse(provision.enrolment).payload).station == name
     assert exchange.names() == []
+
+
+def test_jobs_that_wait_leave_a_thread_for_the_one_they_wait_for(
+    people: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key service appends to the log of the server whose threads all wait for their turn."""
+    monkeypatch.setenv("BETANG_BACKEND_PASSPHRASE", SECRET)
+    names = [f"DESK000{n}".encode() for n in range(5)]
+    with (
+        programs(people, tmp_path) as app,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "a")),
+                     base_url="http://backend", timeout=30) as http,
+        ThreadPoolExecutor(len(names)) as threads,
+    ):  # fmt: skip
+
+        @app.post("/narrow")
+        async def narrow() -> None:
+            to_thread.current_default_thread_limiter().total_tokens = 2
+
+        http.post("/narrow")
+        bodies = [(enrolment(tmp_path, name), (tmp_path / name.decode()).read_bytes())[1]
+                  for name in names]  # fmt: skip
+        answers = [threads.submit(http.post, "/v1/enrolments?area=*&place=Balai", content=raw)
+                   for raw in bodies]  # fmt: skip
+        until(Exchange(tmp_path / "approvals").names)
+        with person(tmp_path, 1, "ask"), person(tmp_path, 2, "agree"):
+            assert [a.result(60).status_code for a in answers] == [200] * len(names)
 
 
 def test_what_a_killed_job_drafted_does_not_keep_the_turn(start: Start, tmp_path: Path) -> None:
