@@ -41,7 +41,7 @@
     if (typing && event.key.length === 1) return;
     if (event.key === "Enter" && event.target.matches("a, button, input, textarea, summary")) return;
     for (const found of document.querySelectorAll("[data-key]")) {
-      if (found.dataset.key === event.key && !found.disabled && found.offsetParent !== null) {
+      if (found.dataset.key.toLowerCase() === event.key.toLowerCase() && !found.disabled && found.offsetParent !== null) {
         event.preventDefault();
         found.click();
         return;
