@@ -53,7 +53,10 @@ COSE_START = b"\xd2\x84"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 an error, 2 wrong use, 3 a card was not issued."""
-    a = _parser().parse_args(argv)
+    parser = _parser()
+    a = parser.parse_args(argv)
+    if a.data is None:
+        parser.error("--data: the desk's folder is needed")
     try:
         return int(a.run(a) or OK)
     except IssuerError as e:
@@ -309,6 +312,15 @@ def _sync(a: argparse.Namespace) -> None:
     _print({"uploaded": sent, "pruned": pruned})
 
 
+def _face(a: argparse.Namespace) -> None:
+    from issuer.face.server import serve  # noqa: PLC0415 - the other commands need no web
+
+    config = _folder(a).config()
+    reader = a.reader or config.reader
+    serve(lambda: _place(a, lambda _: None), lambda: open_stack(reader), config.environment,
+          a.port, stop_after=a.stop_after)  # fmt: skip
+
+
 def _status(a: argparse.Namespace) -> None:
     opened = _open(a)
     head, jobs = opened.log.head(), opened.book.jobs()
@@ -344,7 +356,7 @@ Verb = Callable[..., argparse.ArgumentParser]
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("betang-issuer", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the desk's folder")
+    parser.add_argument("--data", type=Path, help="the desk's folder (needed)")
     parser.add_argument("--demo", action="store_true", help="accept a root marked DEMO, only it")
     parser.add_argument("--lang", choices=("id", "en"), default="id")
     verbs = parser.add_subparsers(dest="command", required=True)
@@ -372,6 +384,12 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--export", type=Path)
     sync.add_argument("--import", dest="import_file", type=Path)
     verb("status", _status, "log, orders, cards begun")
+    face = verb("face", _face, "the desk in a browser of this machine", card=True, keys=True,
+                http=True)  # fmt: skip
+    face.add_argument("--port", type=int, required=True)
+    face.add_argument("--data", type=Path, default=argparse.SUPPRESS)
+    face.add_argument("--demo", action="store_true", default=argparse.SUPPRESS)
+    face.add_argument("--stop-after", type=int, default=STOP_AFTER, metavar="FAILURES")
     return parser
 
 

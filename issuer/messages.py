@@ -11,6 +11,7 @@ from typing import Final
 from issuer.errors import Code
 from issuer.outcomes import Outcome
 from wire.log import DeskStep
+from wire.objects import VerificationDecision
 from wire.purse import Life
 
 OUTCOMES: Final[dict[str, tuple[str, str]]] = {
@@ -240,6 +241,13 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 """What a card is, by :class:`issuer.identify.Kind` and three cases more."""
+
+DECISIONS: Final[dict[VerificationDecision, tuple[str, str]]] = {
+    VerificationDecision.VERIFIED: ("sesuai", "verified"),
+    VerificationDecision.NOT_FOUND: ("tidak ditemukan", "not found"),
+    VerificationDecision.MOVED: ("pindah", "moved"),
+    VerificationDecision.REFUSED: ("ditolak", "refused"),
+}
 
 LIVES: Final[dict[Life, tuple[str, str]]] = {
     Life.INSTALLED: ("dompet terpasang, belum punya kunci", "purse installed, no keys yet"),

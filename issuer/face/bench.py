@@ -84,7 +84,7 @@ class Bench:
         self._reached: dict[DeskStep, bool] = {}
         station = place.desk.log.station.station_id.decode("ascii", "replace")
         self._fresh = self.view = View(
-            0, 0, 0, station, Light.NONE, "", SignedOut(), 0, (), 0, (), Counts(0, 0), None, 0, (),
+            0, "", 0, station, Light.NONE, "", SignedOut(), 0, (), 0, (), Counts(0, 0), None, 0, (),
             0, None, auto=True,
         )  # fmt: skip
         place.desk.emit = self._hear
@@ -92,7 +92,10 @@ class Bench:
     # --- for others ----------------------------------------------------------------------------
 
     def tell(self, command: Command) -> Future[View]:
-        """Ask for something; the view once it was heard (long work goes on after that)."""
+        """Ask for something; the view once it was heard (long work goes on after that).
+
+        Signing in with a wrong passphrase gives :class:`keys.errors.PassphraseError`.
+        """
         heard: Future[View] = Future()
         self._commands.put((command, heard))
         return heard
@@ -182,8 +185,13 @@ class Bench:
         """Do it; ``heard`` is answered before anything that waits for a card or the office."""
         try:
             work = self._begin(command)
-        finally:
+        except KeysError as e:
+            heard.set_exception(e)
+            return
+        except IssuerError:
             heard.set_result(self.view)
+            raise
+        heard.set_result(self.view)
         if work is not None:
             work()
 
@@ -197,7 +205,7 @@ class Bench:
             return None  # meant for a screen that has gone
         match command:
             case screens.SignOut():
-                return self._sign_out
+                return self._sign_out()
             case Go():
                 return self._go(run)
             case screens.Back():
@@ -218,22 +226,16 @@ class Bench:
         return None
 
     def _sign_in(self, command: screens.SignIn) -> Callable[[], None] | None:
-        if self._run is not None:
-            return None
-        try:
-            self._key = self._place.log_key(command.passphrase)
-        except KeysError as e:
-            self._show(SignedOut(KEY_MESSAGES[e.code]))
-            return None
+        self._key = self._place.log_key(command.passphrase)
         self._run = Run(self._place.desk, command.officer, self._place.tally, self._stop_after)
         self._dealt = False
-        self._rest(officer=command.officer, visit=self._fresh.number + 1, **self._lists())
+        self._rest(officer=command.officer, visit=command.visit, **self._lists())
         return self._contact if self._place.office is not None else None
 
-    def _sign_out(self) -> None:
-        self._send()
-        self._run = self._key = None
-        self._show(SignedOut(), visit=0, officer=0, notice=None, queue=(), begun=(), last=())
+    def _sign_out(self) -> Callable[[], None]:
+        key, self._key, self._run = self._key, None, None
+        self._show(SignedOut(), visit="", officer=0, notice=None, queue=(), begun=(), last=())
+        return lambda: self._send(key)
 
     def _go(self, run: Run) -> Callable[[], None] | None:
         """The obvious thing of this screen."""
@@ -295,13 +297,13 @@ class Bench:
             kind = "warning" if taken.refused else "done"
             self._rest(notice=Notice(kind, words), **self._lists())
 
-    def _send(self) -> None:
+    def _send(self, key: Signer | None) -> None:
         """Send the log between cards; an office that did not answer is asked again when told."""
-        if self._place.office is None or self._key is None or not self._office_answers:
+        if self._place.office is None or key is None or not self._office_answers:
             return
         desk = self._place.desk
         try:
-            office.sync(desk.log, self._key, desk.tools.trust, self._place.office)
+            office.sync(desk.log, key, desk.tools.trust, self._place.office)
         except IssuerError:
             self._office_answers = False
 
@@ -388,7 +390,7 @@ class Bench:
             outcome = run.unready(error)
         self._show(self._after(run, outcome), **self._lists())
         if outcome.is_good:
-            self._send()
+            self._send(self._key)
             self._show(unsent=self._unsent())
 
     def _after(self, run: Run, outcome: Outcome) -> Screen:

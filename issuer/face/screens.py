@@ -70,7 +70,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class SignedOut(Screen):
-    """Nobody works here. ``problem``: why signing in did not work."""
+    """Nobody works here. ``problem``: what is wrong with the desk itself."""
 
     problem: Texts | None = None
 
@@ -182,14 +182,14 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Everything the pages show. ``visit`` names the officer's stay, 0 while signed out.
+    """Everything the pages show. ``visit`` names the officer's stay, "" while signed out.
 
     ``turn`` counts the screens, so that a key pressed for one is not heard by the next.
     ``free``: blank chips the key service knows, None when it did not say. ``unsent``: records.
     """
 
     number: int
-    visit: int
+    visit: str
     officer: int
     station: str
     light: Light
@@ -213,10 +213,14 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """An officer begins; the passphrase opens the desk's log key."""
+    """An officer begins; the passphrase opens the desk's log key. Who was there leaves.
+
+    ``visit`` is the name that :attr:`View.visit` bears from then on, new each time.
+    """
 
     officer: int
     passphrase: str = field(repr=False)
+    visit: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from card_os.host.links import CardMute, InProcessLink, NoReader
+from card_os.host.links import CardMute, InProcessLink
 from card_os.reference.foreign import ForeignCard
 from issuer.errors import LogFullError, TransferError
-from issuer.evidence import EvidenceBook
 from issuer.face import screens as s
 from issuer.face.bench import Bench, BenchThread
 from issuer.outcomes import (
@@ -23,97 +22,17 @@ from issuer.outcomes import (
     Unfinishable,
     WrongKeys,
 )
-from issuer.place import Place
-from issuer.tally import Counts, Tally
+from issuer.tally import Counts
 from keys.errors import PassphraseError, StockError
 from keys.kdf import StaticKeys
-from keys.signer import sign_object
-from tests.unit.issuer.desk_world import COMMANDS, DESK_ID, OFFICER, CutLink, DeskWorld
+from tests.unit.issuer.bench_world import WORDS, Office, Reader, place_of, proofs
+from tests.unit.issuer.desk_world import COMMANDS, OFFICER, CutLink, DeskWorld
 from wire.cose import Sign1
 from wire.env import Environment
 from wire.log import DeskStep
 from wire.objects import (
-    Acknowledgement,
-    DecreeAnnex,
-    DecreeRow,
-    FieldVerification,
     KeyRole,
-    Programme,
-    Tariff,
-    Unit,
-    VerificationDecision,
 )
-
-WORDS = "desk words"
-
-
-class Reader:
-    """A stack of one place, moved by the test: what lies there is a link, or an error."""
-
-    def __init__(self) -> None:
-        self.card, self.taken, self.changed, self.gone = None, False, False, False
-
-    def put(self, make) -> None:
-        """``make()``: the link to the card, or an error raised when it is powered."""
-        self.changed = self.card is not None
-        self.card, self.taken = make, False
-
-    def take(self) -> None:
-        self.card, self.taken = None, False
-
-    def next(self, _):
-        if self.card is None or self.taken:
-            return None
-        self.taken, self.changed = True, False
-        return self.again()
-
-    def again(self):
-        link = self.card()
-        if isinstance(link, Exception):
-            raise link
-        return link
-
-    def is_out(self, _):
-        return self.card is None or self.changed
-
-    def name(self):
-        if self.gone:
-            raise NoReader("no reader")
-        return "Pembaca meja"
-
-
-class Office:
-    """The office as it answers: signed orders, evidence, an acknowledgement of each upload."""
-
-    def __init__(self, w: DeskWorld) -> None:
-        self.w, self.open, self.proofs, self.error = w, [], [], None
-        self.uploads = 0
-
-    def orders(self, desk: bytes) -> list[bytes]:
-        assert desk == DESK_ID
-        if self.error is not None:
-            raise self.error
-        return self.open
-
-    def evidence(self, desk: bytes) -> list[bytes]:
-        return self.proofs
-
-    def upload(self, raw: bytes) -> bytes:
-        if self.error is not None:
-            raise self.error
-        self.uploads += 1
-        head = self.w.desk.log.head()
-        body = Acknowledgement(DESK_ID, head.sequence, head.hash, self.w.clock())
-        return bytes(sign_object(self.w.world.signer(KeyRole.ACK), body, self.w.env))
-
-
-def place_of(w: DeskWorld, office=None) -> Place:
-    def key(passphrase: str):
-        if passphrase != WORDS:
-            raise PassphraseError("no")
-        return w.log_key
-
-    return Place(w.desk, Tally(w.db), EvidenceBook(w.db, w.trust), office, w.service.stock, key)
 
 
 class World:
@@ -122,7 +41,7 @@ class World:
     def __init__(self, *, reached: bool = False) -> None:
         self.w = DeskWorld()
         self.office = Office(self.w)
-        self.reader, self.seen = Reader(), []
+        self.reader, self.seen, self.visits = Reader(), [], 0
         place = place_of(self.w, self.office if reached else None)
         self.bench = Bench(place, self.reader)
         self.bench.listen(lambda: self.seen.append(self.bench.view))
@@ -140,7 +59,8 @@ class World:
         self.tell(s.Go(self.bench.view.turn))
 
     def sign_in(self) -> None:
-        self.tell(s.SignIn(OFFICER, WORDS))
+        self.visits += 1
+        self.tell(s.SignIn(OFFICER, WORDS, f"visit {self.visits}"))
 
     def insert(self, make) -> s.Screen:
         """A card (or a link's maker) comes in; what is shown when it is done."""
@@ -184,9 +104,9 @@ def test_nothing_is_done_before_an_officer_signs_in_with_the_desks_passphrase(d)
     assert isinstance(d.insert(card), s.SignedOut)
     for command in (s.Go(0), s.ReadCard(), s.Contact(), s.AskScrap(b"\x01" * 16)):
         assert isinstance(d.tell(command).screen, s.SignedOut)
-    view = d.tell(s.SignIn(OFFICER, "wrong"))
-    assert (view.visit, view.officer) == (0, 0)
-    assert view.screen.problem is not None
+    with pytest.raises(PassphraseError):
+        d.tell(s.SignIn(OFFICER, "wrong", "x"))
+    assert (d.bench.view.visit, d.bench.view.officer) == ("", 0)
     assert (card.nvm.writes, d.bench.view.queue) == (writes, ())
     d.sign_in()
     assert d.bench.view.officer == OFFICER
@@ -201,14 +121,24 @@ def test_who_signs_out_leaves_nothing_on_the_screen(d):
     first = d.bench.view.visit
     d.tell(s.SignOut())
     view = d.bench.view
-    assert (view.visit, view.officer, view.queue, view.last) == (0, 0, (), ())
+    assert (view.visit, view.officer, view.queue, view.last) == ("", 0, (), ())
     assert d.bench._key is None
     d.sign_in()
-    assert d.bench.view.visit not in {0, first}
+    assert d.bench.view.visit not in {"", first}
+
+
+def test_signing_in_again_ends_the_earlier_visit_and_a_wrong_passphrase_does_not(d):
+    signed_in(d)
+    with pytest.raises(PassphraseError):
+        d.tell(s.SignIn(8, "wrong", "x"))
+    assert (d.bench.view.visit, d.bench.view.officer) == ("visit 1", OFFICER)
+    assert d.tell(s.SignIn(8, WORDS, "y")).officer == 8
+    d.insert(d.w.card())
+    assert {r.body.officer for r in d.w.desk.log.records() if hasattr(r.body, "step")} == {8}
 
 
 def test_the_passphrase_is_in_no_repr():
-    assert WORDS not in repr(s.SignIn(1, WORDS))
+    assert WORDS not in repr(s.SignIn(1, WORDS, ""))
 
 
 # --- card after card ---------------------------------------------------------------------------
@@ -565,21 +495,6 @@ def test_the_reader_is_a_state_of_the_view(o):
 # --- evidence ----------------------------------------------------------------------------------
 
 
-def proofs(w: DeskWorld, family: bytes, row: int = 1):
-    """A decree over two families, with its visit and programmes, signed by the registry."""
-    sign = w.world.signer(KeyRole.REGISTRY)
-    visit = FieldVerification(family, 31, w.clock() - 9, VerificationDecision.VERIFIED,
-                              "sesuai, foto diambil", b"e" * 32, 32)  # fmt: skip
-    seen = bytes(sign_object(sign, visit, w.env))
-    name = Sign1.parse(seen).hash
-    rows = (DecreeRow(row, family, 11, 150_000, name), DecreeRow(9, b"o" * 16, 11, 5, b"x" * 32))
-    decree = DecreeAnnex("SK 1/2026", 20260215, "Gubernur", rows)
-    wallet = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.RUPIAH, "Bulog", 9, 2,
-                       0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
-    raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, wallet))]
-    return raws, Sign1.parse(raws[1]).hash, name
-
-
 def test_the_family_is_shown_with_its_decree_row_and_visit(o):
     family = (1).to_bytes(16, "little")
     o.office.proofs, decree, visit = proofs(o.w, family)
@@ -643,7 +558,7 @@ def test_the_store_is_opened_and_used_in_one_thread():
         yield place_of(w)
 
     thread = BenchThread(open_place, Reader, on_end=lambda: ended.append(1))
-    view = thread.bench.tell(s.SignIn(OFFICER, WORDS)).result(10)
+    view = thread.bench.tell(s.SignIn(OFFICER, WORDS, "v")).result(10)
     assert view.waiting == 1
     thread.close()
     assert ended == [1]

@@ -1,0 +1,109 @@
+"""What surrounds a bench in tests: a reader moved by hand, an office that answers, evidence."""
+
+from __future__ import annotations
+
+from card_os.host.links import NoReader
+from issuer.evidence import EvidenceBook
+from issuer.place import Place
+from issuer.tally import Tally
+from keys.errors import PassphraseError
+from keys.signer import sign_object
+from tests.unit.issuer.desk_world import DESK_ID, DeskWorld
+from wire.cose import Sign1
+from wire.objects import (
+    Acknowledgement,
+    DecreeAnnex,
+    DecreeRow,
+    FieldVerification,
+    KeyRole,
+    Programme,
+    Tariff,
+    Unit,
+    VerificationDecision,
+)
+
+WORDS = "desk words"
+
+
+class Reader:
+    """A stack of one place, moved by the test: what lies there is a link, or an error."""
+
+    def __init__(self) -> None:
+        self.card, self.taken, self.changed, self.gone = None, False, False, False
+
+    def put(self, make) -> None:
+        """``make()``: the link to the card, or an error raised when it is powered."""
+        self.changed = self.card is not None
+        self.card, self.taken = make, False
+
+    def take(self) -> None:
+        self.card, self.taken = None, False
+
+    def next(self, _):
+        if self.card is None or self.taken:
+            return None
+        self.taken, self.changed = True, False
+        return self.again()
+
+    def again(self):
+        link = self.card()
+        if isinstance(link, Exception):
+            raise link
+        return link
+
+    def is_out(self, _):
+        return self.card is None or self.changed
+
+    def name(self):
+        if self.gone:
+            raise NoReader("no reader")
+        return "Pembaca meja"
+
+
+class Office:
+    """The office as it answers: signed orders, evidence, an acknowledgement of each upload."""
+
+    def __init__(self, w: DeskWorld) -> None:
+        self.w, self.open, self.proofs, self.error = w, [], [], None
+        self.uploads = 0
+
+    def orders(self, desk: bytes) -> list[bytes]:
+        assert desk == DESK_ID
+        if self.error is not None:
+            raise self.error
+        return self.open
+
+    def evidence(self, desk: bytes) -> list[bytes]:
+        return self.proofs
+
+    def upload(self, raw: bytes) -> bytes:
+        if self.error is not None:
+            raise self.error
+        self.uploads += 1
+        head = self.w.desk.log.head()
+        body = Acknowledgement(DESK_ID, head.sequence, head.hash, self.w.clock())
+        return bytes(sign_object(self.w.world.signer(KeyRole.ACK), body, self.w.env))
+
+
+def place_of(w: DeskWorld, office=None) -> Place:
+    def key(passphrase: str):
+        if passphrase != WORDS:
+            raise PassphraseError("no")
+        return w.log_key
+
+    return Place(w.desk, Tally(w.db), EvidenceBook(w.db, w.trust), office, w.service.stock, key)
+
+
+def proofs(w: DeskWorld, family: bytes, row: int = 1):
+    """A decree over two families, with its visit and programmes, signed by the registry."""
+    sign = w.world.signer(KeyRole.REGISTRY)
+    visit = FieldVerification(family, 31, w.clock() - 9, VerificationDecision.VERIFIED,
+                              "sesuai, foto diambil", b"e" * 32, 32)  # fmt: skip
+    seen = bytes(sign_object(sign, visit, w.env))
+    name = Sign1.parse(seen).hash
+    rows = (DecreeRow(row, family, 11, 150_000, name), DecreeRow(999, b"o" * 16, 11, 5, b"x" * 32))
+    decree = DecreeAnnex("SK 1/2026", 20260215, "Gubernur", rows)
+    wallet = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.RUPIAH, "Bulog", 9, 2,
+                       0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
+    raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, wallet))]
+    return raws, Sign1.parse(raws[1]).hash, name
