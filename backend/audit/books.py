@@ -199,13 +199,15 @@ class Settlement:
     """What the ledger's payables and settlements say, replayed (docs/ledger.md#settlement).
 
     ``payable``: receipts that it holds to be owed; ``settled``: rupiah per provider;
-    ``open``: receipts owed and in no settlement yet; ``wrong``: (ledger sequence, what).
+    ``open``: receipts owed and in no settlement yet; ``wrong``: (ledger sequence, what);
+    ``covers``: of each settlement's ledger sequence, (receipt, rupiah) that it pays.
     """
 
     payable: set[bytes] = field(default_factory=set)
     settled: Counter[str] = field(default_factory=Counter)
     open: set[bytes] = field(default_factory=set)
     wrong: list[tuple[LedgerEntry, What]] = field(default_factory=list)
+    covers: dict[int, tuple[tuple[bytes, int], ...]] = field(default_factory=dict)
 
 
 def replay(world: World, judged: dict[bytes, Owed]) -> Settlement:
@@ -352,6 +354,9 @@ class _Replay:
         is_right = (amount, evidence) == (sum(minor for _, _, minor in lines), entry.evidence)
         if not is_right and (provider, code) not in self.skipped:
             self._wrong(entry, say(Fact.SETTLEMENT_SUM))
+        self.result.covers[entry.sequence] = tuple(
+            (d.owed.held.receipt.hash, d.line[2]) for d in covered if d.line is not None
+        )
         for debt in covered:
             debt.is_paid = debt.is_owed
             debt.line = None

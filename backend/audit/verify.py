@@ -7,7 +7,7 @@ from pathlib import Path
 from backend.audit import report
 from backend.audit.build import build, check_head, kind_of, open_head
 from backend.audit.errors import HeadUnreadableError, TrustUnreadableError
-from backend.audit.load import read
+from backend.audit.load import Export, read
 from backend.audit.model import World
 from backend.audit.report import Report
 from keys.errors import KeysError
@@ -24,11 +24,18 @@ def verify(
     ``head_file``: a LedgerHead noted earlier, or a heads.cbor; each must be an ancestor. Raises
     :class:`backend.audit.errors.AuditError` when nothing can be judged.
     """
+    return judge(read(folder), trust_file, allow_demo=allow_demo, head_file=head_file)
+
+
+def judge(
+    export: Export, trust_file: Path, *, allow_demo: bool, head_file: Path | None = None
+) -> Report:
+    """The same of an export already read, for who shows its bytes beside what they prove."""
     try:
         trust_raw = trust_file.read_bytes()
     except OSError as e:
         raise TrustUnreadableError(str(e)) from e
-    world = build(read(folder), trust_raw, allow_demo=allow_demo)
+    world = build(export, trust_raw, allow_demo=allow_demo)
     if head_file is not None:
         try:
             _check_noted(world, head_file.read_bytes(), str(head_file))
