@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from demo.programs import Programs
+from card_os.reference.serve import ServeError, ask
+from demo.programs import ProgramError, Programs
 from demo.sockets import SOCKET
+from wire.purse import Ins
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +21,11 @@ class Tray:
     door: str
     protocol: str = "t1"
 
-    def _order(self, *words: str) -> None:
-        argv = self.programs.argv("card_os.reference.cli", *words, "--control", str(self.control))
-        self.programs.run(argv)
+    def _order(self, **order: Any) -> None:
+        try:
+            ask(self.control, **order)
+        except ServeError as e:
+            raise ProgramError(f"card tray: {e}") from e
 
     def start(self) -> None:
         """Serve an empty reader."""
@@ -35,16 +40,16 @@ class Tray:
 
     def insert(self, state: Path) -> None:
         """Put this card into the reader."""
-        self._order("insert", "--state", str(state))
+        self._order(do="insert", state=str(state.absolute()), card=None)
 
     def insert_stand_in(self, name: str) -> None:
         """Put a stand-in into the reader: foreign, unfit or dropping."""
-        self._order("insert", "--card", name)
+        self._order(do="insert", state=None, card=name)
 
     def remove(self) -> None:
         """Take the card out."""
-        self._order("remove")
+        self._order(do="remove")
 
     def tear_debit(self, writes: int) -> None:
         """Cut the power within the next DEBIT, before its (``writes`` + 1)-th write."""
-        self._order("tear", str(writes), "--debit")
+        self._order(do="tear", writes=writes, ins=int(Ins.DEBIT))
