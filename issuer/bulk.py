@@ -12,7 +12,7 @@ from enum import StrEnum
 from card_os.host.links import Link, LinkError
 from issuer.outcomes import CardDone, Outcome, Refusal, Refused
 from issuer.personalise import Desk
-from issuer.tally import Tally
+from issuer.tally import Done, Tally
 
 MAX_CARDS = 100_000
 STOP_AFTER = 3
@@ -77,7 +77,13 @@ class Run:
         if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
             return outcome  # nothing was wanted of this card
         if self.tally is not None:
-            self.tally.add(self.desk.tools.clock(), self.officer, outcome)
+            order = getattr(outcome, "order", b"")
+            card_id = getattr(outcome, "card_id", None)
+            if card_id is None and order:
+                card_id = self.desk.book.job(order).card_id
+            done = Done(self.desk.tools.clock(), self.officer, order, card_id, outcome.key,
+                        outcome.is_good)  # fmt: skip
+            self.tally.add(done)
         self.good, self.bad = self.good + outcome.is_good, self.bad + (not outcome.is_good)
         self.failures = 0 if outcome.is_good else self.failures + 1
         self.desk.emit(CardDone(outcome, self.good, self.bad))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from issuer.outcomes import Outcome
 from issuer.store import named_errors, transaction
 
 _SCHEMA = (
@@ -21,7 +20,7 @@ KEPT_S = 31 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One card. ``outcome`` is :attr:`Outcome.key`; ``order`` b"" where none was chosen."""
+    """One card. ``outcome``: its key in :mod:`issuer.messages`; ``order`` b"" for none."""
 
     time_s: int
     officer: int
@@ -47,16 +46,15 @@ class Tally:
         with transaction(db):
             db.execute(_SCHEMA)
 
-    def add(self, time_s: int, officer: int, outcome: Outcome) -> None:
+    def add(self, done: Done) -> None:
         """Remember one card; rows older than a month go."""
-        row = (time_s, officer, getattr(outcome, "order", b""),
-               getattr(outcome, "card_id", None), outcome.key, int(outcome.is_good))  # fmt: skip
+        row = (done.time_s, done.officer, done.order, done.card_id, done.outcome, done.is_good)
         with transaction(self._db):
             self._db.execute(
                 "INSERT INTO card_done(time_s, officer, number, card_id, outcome, good)"
                 " VALUES (?, ?, ?, ?, ?, ?)", row,
             )  # fmt: skip
-            self._db.execute("DELETE FROM card_done WHERE time_s < ?", (time_s - KEPT_S,))
+            self._db.execute("DELETE FROM card_done WHERE time_s < ?", (done.time_s - KEPT_S,))
 
     def count(self, from_s: int, to_s: int) -> Counts:
         """Cards from ``from_s`` up to, not including, ``to_s``."""

@@ -15,6 +15,7 @@ from wire.objects import (
     DecreeAnnex,
     DecreeRow,
     FieldVerification,
+    GoodsLine,
     KeyRole,
     Programme,
     Tariff,
@@ -101,9 +102,15 @@ def proofs(w: DeskWorld, family: bytes, row: int = 1):
                               "sesuai, foto diambil", b"e" * 32, 32)  # fmt: skip
     seen = bytes(sign_object(sign, visit, w.env))
     name = Sign1.parse(seen).hash
-    rows = (DecreeRow(row, family, 11, 150_000, name), DecreeRow(999, b"o" * 16, 11, 5, b"x" * 32))
+    rows = (
+        DecreeRow(row, family, 11, 2, name), DecreeRow(row + 500, family, 12, 250_000, name),
+        DecreeRow(999, b"o" * 16, 11, 5, b"x" * 32),
+    )  # fmt: skip
     decree = DecreeAnnex("SK 1/2026", 20260215, "Gubernur", rows)
-    wallet = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.RUPIAH, "Bulog", 9, 2,
-                       0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
-    raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, wallet))]
+    rice = (GoodsLine("beras", Unit.GRAM, 5_000),)
+    food = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.BASKET, "Bulog", 9, 2,
+                     0, True, (), (Tariff(1, 150_000, rice),))  # fmt: skip
+    cash = Programme(12, 1, "Dinas", "Bantuan tunai", "Cash aid", 2, Unit.RUPIAH, "Bank", 9, 2,
+                     0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
+    raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, food, cash))]
     return raws, Sign1.parse(raws[1]).hash, name

@@ -225,6 +225,7 @@ def test_pulled_anywhere_the_screen_says_so_and_the_same_card_is_finished(d, ans
         d.take()
         assert isinstance(d.screen, s.Failed)  # explained until something else is done
         assert not d.screen.retry
+        assert d.bench.view.last[0].card_id == job.card_id
         assert [f.order.number for f in d.bench.view.begun] == ([number] if job.is_bound else [])
         screen = d.insert(card)
         assert isinstance(screen, s.Finished), (cut, screen)
@@ -505,12 +506,13 @@ def test_the_family_is_shown_with_its_decree_row_and_visit(o):
     e = shown.evidence
     assert (e.decree.number, e.decree.hash, e.fits) == ("SK 1/2026", decree, True)
     assert [(r.row.row, r.row.amount, r.programme.title_id) for r in e.rights] == [
-        (1, 150_000, "Paket pangan")
+        (1, 2, "Paket pangan"),
+        (501, 250_000, "Bantuan tunai"),
     ]
     assert (e.visit.hash, e.visit.said.reason) == (visit, "sesuai, foto diambil")
     # Other families' rows are verified and left.
     held = o.w.db.execute("SELECT family FROM decree_row").fetchall()
-    assert held == [(family,)]
+    assert held == [(family,)] * 2
 
 
 def test_evidence_that_does_not_verify_is_left_and_a_wrong_row_is_seen(o):
