@@ -63,10 +63,12 @@ class PcscStack:
             return None
         try:
             return self._reader.connect()
-        except LinkError:
-            # A card never connected to is told from the next one by its removal alone.
+        except LinkError as e:
+            # A card never connected to is told from the next one by its removal alone; where
+            # none was, the one that is there at last counts.
             self._reader.close()
             self._reader = self._find()
+            self._is_first = isinstance(e, NoCard)
             raise
 
     def again(self) -> Link:

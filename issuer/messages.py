@@ -181,7 +181,12 @@ ERRORS: Final[dict[Code, tuple[str, str]]] = {
 TITLES: Final[dict[str, tuple[str, str]]] = {
     "Issued": ("Selesai", "Issued"),
     "TurnedAway": ("Bukan untuk meja ini", "Not for this desk"),
+    "TurnedAway.mute": ("Kartu tidak menjawab", "Card does not answer"),
+    "TurnedAway.foreign": ("Bukan kartu program ini", "No card of this programme"),
+    "TurnedAway.specimen": ("Kartu contoh", "Specimen card"),
+    "TurnedAway.scrapped": ("Kartu ini sudah rusak", "Scrapped before"),
     "Refused": ("Tidak dikerjakan", "Not begun"),
+    "Refused.card-issued": ("Kartu ini sudah selesai", "Issued already"),
     "KeyServiceRefused": ("Layanan kunci menolak", "Key service refused"),
     "WrongKeys": ("Kunci pabrik tidak cocok", "Maker's keys do not fit"),
     "Interrupted": ("Kartu terlepas", "Card left"),
@@ -190,7 +195,7 @@ TITLES: Final[dict[str, tuple[str, str]]] = {
     "Waiting": ("Menunggu hak", "Waits for entitlements"),
     "Scrapped": ("Dinyatakan rusak", "Scrapped"),
 }
-"""A few words for each outcome, by the name of its type."""
+"""A few words for each outcome, by its key or the name of its type."""
 
 STEPS: Final[dict[DeskStep, tuple[str, str]]] = {
     DeskStep.STARTED: ("Pesanan dipasangkan dengan kartu", "Order bound to the card"),
@@ -205,42 +210,66 @@ STEPS: Final[dict[DeskStep, tuple[str, str]]] = {
     DeskStep.FAILED: ("Gagal", "Failed"),
 }
 
-KINDS: Final[dict[str, tuple[str, str]]] = {
+KINDS: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
     "foreign": (
-        "Bukan kartu program ini, misalnya kartu bank. Kembalikan kepada pemiliknya.",
-        "No card of this programme, perhaps a bank card. Give it back to its owner.",
+        ("Bukan kartu program ini", "No card of this programme"),
+        (
+            "Misalnya kartu bank. Kembalikan kepada pemiliknya.",
+            "Perhaps a bank card. Give it back to its owner.",
+        ),
     ),
     "blank": (
-        "Kartu kosong dari pabrik. Belum ada apa-apa di dalamnya.",
-        "A blank card from its maker. Nothing is on it yet.",
+        ("Kartu kosong", "A blank card"),
+        (
+            "Masih seperti dari pabrik; belum ada apa-apa di dalamnya.",
+            "As its maker delivered it; nothing is on it yet.",
+        ),
     ),
     "own-keys": (
-        "Kartu setengah jadi: sudah memakai kunci kita, belum punya dompet.",
-        "A half-made card: it has our keys and no purse yet.",
+        ("Kartu setengah jadi", "A half-made card"),
+        (
+            "Sudah memakai kunci kita, belum punya dompet. Masukkan lagi untuk diteruskan.",
+            "It has our keys and no purse yet. Put it in again to go on with it.",
+        ),
     ),
-    "purse": ("Kartu program ini, dari dunia meja ini.", "A card of this programme and desk."),
+    "purse": (
+        ("Kartu program ini", "A card of this programme"),
+        (
+            "Dibuat untuk lingkungan yang sama dengan meja ini.",
+            "Made for the same environment as this desk.",
+        ),
+    ),
     "specimen": (
-        "Kartu contoh. Tidak dapat dipakai mengambil bantuan, dan tidak dibuat di meja ini.",
-        "A specimen card. It draws no aid, and this desk makes none.",
+        ("Kartu contoh", "A specimen card"),
+        (
+            "Tidak dapat dipakai mengambil bantuan, dan tidak dibuat di meja ini.",
+            "It draws no aid, and this desk makes none.",
+        ),
     ),
     "other-world": (
-        "Kartu dari lingkungan lain. Meja ini tidak mengerjakannya.",
-        "A card of another environment. This desk does not work on it.",
+        ("Kartu dari lingkungan lain", "A card of another environment"),
+        (
+            "Meja ini tidak mengerjakannya. Sisihkan.",
+            "This desk does not work on it. Put it aside.",
+        ),
     ),
     "unknown-version": (
-        "Versi kartu tidak dikenal. Perbarui program meja ini.",
-        "The card's version is not known. Renew this desk's program.",
+        ("Versi kartu tidak dikenal", "A card of unknown version"),
+        ("Perbarui program meja ini.", "Renew this desk's program."),
     ),
     "pulled": (
-        "Kartu terlepas saat dibaca. Tidak ada yang berubah. Masukkan lagi.",
-        "The card left while it was read. Nothing changed. Put it in again.",
+        ("Kartu terlepas saat dibaca", "The card left while it was read"),
+        ("Tidak ada yang berubah. Masukkan lagi.", "Nothing changed. Put it in again."),
     ),
     "mute": (
-        "Kartu tidak menjawab. Bersihkan kontaknya dan coba lagi, atau sisihkan.",
-        "The card does not answer. Clean its contacts and try again, or put it aside.",
+        ("Kartu tidak menjawab", "The card does not answer"),
+        (
+            "Bersihkan kontaknya dan coba lagi, atau sisihkan.",
+            "Clean its contacts and try again, or put it aside.",
+        ),
     ),
 }
-"""What a card is, by :class:`issuer.identify.Kind` and three cases more."""
+"""What a card is, and what to do: by :class:`issuer.identify.Kind` and three cases more."""
 
 DECISIONS: Final[dict[VerificationDecision, tuple[str, str]]] = {
     VerificationDecision.VERIFIED: ("sesuai", "verified"),
@@ -291,4 +320,4 @@ def contacted(sent: int, new: int, refused: int) -> tuple[str, str]:
 
 def title(key: str) -> tuple[str, str]:
     """A few words for the outcome of this key."""
-    return TITLES[key.partition(".")[0]]
+    return TITLES.get(key) or TITLES[key.partition(".")[0]]

@@ -106,7 +106,7 @@ def proofs(w: DeskWorld, family: bytes, row: int = 1):
         DecreeRow(row, family, 11, 2, name), DecreeRow(row + 500, family, 12, 250_000, name),
         DecreeRow(999, b"o" * 16, 11, 5, b"x" * 32),
     )  # fmt: skip
-    decree = DecreeAnnex("SK 1/2026", 20260215, "Gubernur", rows)
+    decree = DecreeAnnex("188.44/17/2026", 20260215, "Gubernur Kalimantan Tengah", rows)
     rice = (GoodsLine("beras", Unit.GRAM, 5_000),)
     food = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.BASKET, "Bulog", 9, 2,
                      0, True, (), (Tariff(1, 150_000, rice),))  # fmt: skip

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from card_os.host.links import CardMute, InProcessLink
+from card_os.host.links import CardMute, InProcessLink, NoCard
 from card_os.reference.foreign import ForeignCard
+from issuer.cards import PcscStack
 from issuer.errors import LogFullError, TransferError
 from issuer.face import screens as s
 from issuer.face.bench import Bench, BenchThread
@@ -504,7 +505,7 @@ def test_the_family_is_shown_with_its_decree_row_and_visit(o):
     shown = o.screen.family
     assert shown.name == Sign1.parse(o.office.open[0]).hash
     e = shown.evidence
-    assert (e.decree.number, e.decree.hash, e.fits) == ("SK 1/2026", decree, True)
+    assert (e.decree.number, e.decree.hash, e.fits) == ("188.44/17/2026", decree, True)
     assert [(r.row.row, r.row.amount, r.programme.title_id) for r in e.rights] == [
         (1, 2, "Paket pangan"),
         (501, 250_000, "Bantuan tunai"),
@@ -572,3 +573,35 @@ def test_the_store_is_opened_and_used_in_one_thread():
 
     with pytest.raises(LogFullError):
         BenchThread(broken, Reader)
+
+
+def test_a_card_seen_a_moment_too_early_is_not_taken_for_the_last_one(monkeypatch):
+    class Shy:
+        """As PcscReader: a card is seen, gone when it is to be powered, and there again."""
+
+        powered = 0
+
+        def __init__(self, _):
+            pass
+
+        def wait_for_card(self, _):
+            return True
+
+        def wait_for_removal(self, _):
+            return False
+
+        def connect(self):
+            Shy.powered += 1
+            if Shy.powered == 1:
+                raise NoCard("no card is in the reader")
+            return "link"
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("card_os.host.pcsc.PcscReader", Shy)
+    cards = PcscStack("desk")
+    with pytest.raises(NoCard):
+        cards.next(0)
+    assert cards.next(0) == "link"
+    assert cards.next(0) is None
