@@ -137,7 +137,7 @@ def hall():
     return Hall(*at_work())
 
 
-# --- a whole day -----------------------------------------------------------------------------------
+# --- a whole day ---------------------------------------------------------------------------------
 
 
 def test_a_day_at_the_counter():
@@ -249,7 +249,7 @@ def test_secrets_never_show(hall):
     assert not any(s in t for t in texts for s in (PIN, OTHER_PIN, WORDS))
 
 
-# --- the card is pulled ----------------------------------------------------------------------------
+# --- the card is pulled --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_strange_cards(hall):
     assert hall.screen.actions == (Action.NEXT,)
 
 
-# --- nothing to take -------------------------------------------------------------------------------
+# --- nothing to take -----------------------------------------------------------------------------
 
 
 def test_nothing_is_explained_per_wallet(hall):
@@ -451,7 +451,7 @@ def test_the_sale_stands_if_the_printer_is_gone(hall):
     assert hall.kiosk.view.strip.printer is Level.BAD
 
 
-# --- officers ---------------------------------------------------------------------------------------
+# --- officers ------------------------------------------------------------------------------------
 
 
 def test_activation_with_code_and_chosen_pin():
@@ -589,7 +589,7 @@ def test_the_officer_leaves_the_pin_to_the_family(hall):
     assert isinstance(hall.pull(), at.TakenOut)
 
 
-# --- the holder's own matters -----------------------------------------------------------------------
+# --- the holder's own matters --------------------------------------------------------------------
 
 
 def test_change_of_pin_and_objection(hall):
@@ -610,13 +610,13 @@ def test_change_of_pin_and_objection(hall):
     assert hall.outcome == Disputed(hall.card.card_id, matters.last[0].sequence)
 
 
-# --- shift and data ---------------------------------------------------------------------------------
+# --- shift and data ------------------------------------------------------------------------------
 
 
 def test_goods_are_counted_at_the_end():
     terminal, card = at_work()
-    delivery = StockDelivery("B-1", "bulog", terminal.station,
-                             (GoodsLine("beras", Unit.GRAM, 50_000),), terminal.clock.now_s)  # fmt: skip
+    rice = (GoodsLine("beras", Unit.GRAM, 50_000),)
+    delivery = StockDelivery("B-1", "bulog", terminal.station, rice, terminal.clock.now_s)
     terminal.engine.install(terminal.bundle(
         entry(card, terminal.issuer.entitlement(card, FOOD)), deliveries=(delivery,)))  # fmt: skip
     terminal.engine.receive("B-1")

@@ -1,0 +1,1 @@
+"""The village hall's face in a browser: routes, templates and style over the counter's screens."""
