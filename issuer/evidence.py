@@ -41,7 +41,7 @@ class Decree:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One row of the decree for this family, and its programme's own words if held."""
+    """One row of a decree for this family, and its programme's own words if held."""
 
     row: DecreeRow
     programme: Programme | None
@@ -108,14 +108,14 @@ class EvidenceBook:
                 "SELECT hash, number, day, signatory FROM decree WHERE hash = ?", (order.decree,)
             ).fetchone()
             rows = self._db.execute(
-                "SELECT raw FROM decree_row WHERE decree = ? AND family = ? ORDER BY row",
-                (order.decree, order.family),
+                "SELECT decree, raw FROM decree_row WHERE family = ? ORDER BY decree, row",
+                (order.family,),
             ).fetchall()
         if head is None:
             return Evidence(None, (), None, fits=True)
-        held = [DecreeRow.parse(raw) for (raw,) in rows]
-        rights = tuple(Right(row, self.programme(row.programme)) for row in held)
-        named = [row for row in held if row.row == order.row]
+        held = [(decree, DecreeRow.parse(raw)) for decree, raw in rows]
+        rights = tuple(Right(row, self.programme(row.programme)) for _, row in held)
+        named = [row for decree, row in held if (decree, row.row) == (order.decree, order.row)]
         visit = self._visit(named[0].verification) if named else None
         return Evidence(Decree(*head), rights, visit, fits=bool(named))
 

@@ -9,6 +9,7 @@ import pytest
 
 from card_os.host.links import CardMute, InProcessLink, NoCard
 from card_os.reference.foreign import ForeignCard
+from issuer import cli
 from issuer.cards import PcscStack
 from issuer.errors import LogFullError, TransferError
 from issuer.face import screens as s
@@ -605,3 +606,10 @@ def test_a_card_seen_a_moment_too_early_is_not_taken_for_the_last_one(monkeypatc
         cards.next(0)
     assert cards.next(0) == "link"
     assert cards.next(0) is None
+
+
+def test_the_face_says_in_one_line_what_it_needs(tmp_path, capsys):
+    assert cli.main(["face", "--port", "1", "--data", str(tmp_path), "--demo"]) == cli.FAILED
+    assert "no desk in" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["face", "--port", "1"])
