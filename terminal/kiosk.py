@@ -177,15 +177,15 @@ class Kiosk:
     def card_went(self) -> None:
         """The card was taken out; what was under way is told, what was paid stays said."""
         self.card_in = False
-        self._close()
+        self.close()
         screen = self.screen
         bypass = isinstance(screen, OfficerKey) and self.job.task is Task.BYPASS
         if isinstance(screen, NEED_CARD) or bypass:
             taken = tuple(self.job.taken)
             self.job = Job()
             self.show(TakenOut(taken))
-        elif isinstance(screen, TakeOut):
-            self.show(self._idle())
+        elif isinstance(screen, TakeOut | NotHandedOver):
+            self.finish()
         else:
             self.refresh()
 
@@ -216,7 +216,7 @@ class Kiosk:
         try:
             work()
         except TerminalError as e:
-            self._close()
+            self.close()
             self.job = Job()
             self.show(Failed(ERRORS[e.code], str(e)))
 
@@ -284,7 +284,7 @@ class Kiosk:
 
     def _settle(self) -> None:
         """Nothing is under way: what the reader holds decides."""
-        self._close()
+        self.close()
         self.job = Job()
         if self.card_in and isinstance(self._idle(), Ready) and isinstance(self.screen, Closed):
             self.tap()
@@ -301,7 +301,7 @@ class Kiosk:
     # --- a visit ---------------------------------------------------------------------------------
 
     def _tap_afresh(self) -> None:
-        self._close()
+        self.close()
         self.job = Job()
         self.tap()
 
@@ -313,7 +313,7 @@ class Kiosk:
             self.visit = None
         found = self._open()
         if not isinstance(found, Visit):
-            self._close()
+            self.close()
             self.result(found)
             return
         self.visit = found
@@ -409,12 +409,13 @@ class Kiosk:
             taken, self.job = tuple(self.job.taken), Job()
             self.show(TakenOut(taken, self.card_in))
             return
-        programme = self.counter.programme(outcome)
+        moved = kiosk_tasks.moved(self.engine, outcome)
+        programme = self.counter.programme(moved or outcome)
         if programme is None and isinstance(outcome, Nothing) and outcome.wallet is not None:
             programme = self.engine.roster.programme_of(outcome.wallet)
         paper = () if self.visit is None else self.counter.paper(outcome, self.visit)
         screen = Result(
-            outcome, self._actions(outcome), self.card_in,
+            outcome, self._actions(outcome), self.card_in, moved,
             None if programme is None else programme.unit,
             None if programme is None else (programme.title_id, programme.title_en), paper,
         )  # fmt: skip
@@ -482,18 +483,15 @@ class Kiosk:
 
     def finish(self) -> None:
         """Let go of the card and of everything about it."""
-        self._close()
+        self.close()
         self.job = Job()
         self.show(TakeOut() if self.card_in and isinstance(self._idle(), Ready) else self._idle())
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of visit and card."""
         visit, link = self.visit, self._link
         self.visit = self._link = None
         if visit is not None:
             visit.close()
         if link is not None:
             link.close()
-
-    def stop(self) -> None:
-        """Let go of the card before the program ends."""
-        self._close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from terminal.outcomes import Nothing, Outcome, Redeemed, Step, Warn
+from terminal.outcomes import Nothing, Outcome, Redeemed, Step, Voided, Warn
 from terminal.printer import PrintOutcome
 from terminal.slip import Line
 from terminal.views import WalletView
@@ -179,13 +179,14 @@ class Pin(Screen):
 class Result(Screen):
     """What came of a command, and what to do now. ``unit`` is the wallet's; ``title`` its name.
 
-    ``asks``: found out later, so a person is asked before anything is handed over. ``paper``: the
-    slip's lines, ``printed`` what the printer said to them.
+    ``moved`` is the debit or reversal it is about. ``paper``: the slip's lines, ``printed`` what
+    the printer said to them.
     """
 
     outcome: Outcome
     actions: tuple[Action, ...]
     card_in: bool
+    moved: Redeemed | Voided | None = None
     unit: Unit | None = None
     title: Words | None = None
     paper: tuple[Line, ...] = ()

@@ -36,6 +36,8 @@ from terminal.kiosk_screens import (
 from terminal.messages import text
 from terminal.outcomes import (
     ActivationRefused,
+    Delivered,
+    GoodsReturned,
     Outcome,
     PinAccepted,
     PinMalformed,
@@ -43,7 +45,9 @@ from terminal.outcomes import (
     PinTooSimple,
     PinWrong,
     Redeemed,
+    Voided,
     VoidRefused,
+    VoidWhy,
 )
 from terminal.projection import State
 from wire.log import IntentKind, StockMove
@@ -84,6 +88,23 @@ def to_be_said(engine: Engine, visit: Visit) -> list[tuple[Outcome, bool]]:
         elif row.state is State.ABORTED:
             found.append((recovery.not_done(row, visit.state.sequence), False))
     return found
+
+
+def moved(engine: Engine, outcome: Outcome) -> Redeemed | Voided | None:
+    """The debit or reversal an outcome is about: nobody has to remember the screen before."""
+    match outcome:
+        case Redeemed() | Voided():
+            return outcome
+        case Delivered():
+            row = engine.journal.intent(outcome.intent)
+        case GoodsReturned():
+            row = engine.journal.intent(outcome.void)
+        case _:
+            return None
+    if row.receipt is None:
+        return None
+    done = recovery.done(engine, row, row.receipt, recovered=False)
+    return done if isinstance(done, Redeemed | Voided) else None
 
 
 # --- officers ------------------------------------------------------------------------------------
@@ -158,7 +179,7 @@ def _void(kiosk: Kiosk, visit: Visit) -> None:
     """The card's newest debit here; whether it may be voided the engine says."""
     row = _newest_debit(kiosk, visit)
     if row is None or row.receipt is None:
-        kiosk.result(VoidRefused("no debit of this card with a receipt here"))
+        kiosk.result(VoidRefused(VoidWhy.NO_DEBIT))
         return
     paid = recovery.done(kiosk.engine, row, row.receipt, recovered=False)
     if isinstance(paid, Redeemed):

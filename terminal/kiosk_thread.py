@@ -83,7 +83,7 @@ class KioskThread:
             LOG.exception("the counter has stopped")
             kiosk.show(Stopped())
         finally:
-            kiosk.stop()
+            kiosk.close()
 
     def _next(self) -> Job | None:
         """The next thing to do; at the turn of a minute the strip's clock."""

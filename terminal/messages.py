@@ -279,7 +279,40 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "Belum diketahui apakah pembatalan terjadi. Biarkan barang di meja. Ketuk kartu lagi.",
         "It is not known whether the void happened. Leave the goods where they are. Tap again.",
     ),
-    "VoidRefused": ("Tidak dapat dibatalkan: {detail}.", "Cannot be voided: {detail}."),
+    "VoidRefused.no-supervisor": (
+        "Hanya pengawas yang membatalkan. Tidak ada yang diubah.",
+        "Only a supervisor voids. Nothing was changed.",
+    ),
+    "VoidRefused.no-debit": (
+        "Tidak ada pengambilan kartu ini di mesin ini yang dapat dibatalkan.",
+        "There is no debit of this card at this terminal to void.",
+    ),
+    "VoidRefused.outcome-pending": (
+        "Hasil transaksi kartu ini sebelumnya belum diketahui. Tunggu data baru dari kantor.",
+        "The outcome of an earlier transaction of this card is not known yet. Wait for new data.",
+    ),
+    "VoidRefused.voided": (
+        "Pengambilan ini sudah pernah dibatalkan. Tidak ada yang diubah.",
+        "This debit was voided already. Nothing was changed.",
+    ),
+    "VoidRefused.on-counter": (
+        "Barang dari pembatalan sebelumnya masih di meja. Catat dahulu ke mana kembalinya.",
+        "Goods of an earlier void are still on the counter. First note where they went.",
+    ),
+    "VoidRefused.hand-over-differs": (
+        "Keterangan penyerahan tidak cocok dengan catatan mesin. Tidak ada yang diubah.",
+        "What is said of the hand-over differs from the records. Nothing was changed.",
+    ),
+    "VoidRefused.final": (
+        "Tidak dapat dibatalkan lagi: sudah selesai, atau bukan pengambilan terakhir kartu ini. "
+        "Ajukan keberatan.",
+        "It cannot be voided any more: it is final, or not the card's latest debit. File an "
+        "objection.",
+    ),
+    "VoidRefused.no-reason": (
+        "Sebutkan alasan pembatalan. Tidak ada yang diubah.",
+        "Give the reason for the void. Nothing was changed.",
+    ),
     "GoodsReturned": ("Barang kembali ke stok, dicatat.", "Goods back in stock, noted."),
     "GoodsGivenBack": (
         "Barang kembali ke keluarga, dicatat.",

@@ -328,11 +328,28 @@ class VoidUnknown(Outcome):
     on_counter: bool
 
 
+class VoidWhy(StrEnum):
+    """Why a debit cannot be voided."""
+
+    NO_SUPERVISOR = "no-supervisor"
+    NO_DEBIT = "no-debit"
+    OUTCOME_PENDING = "outcome-pending"
+    VOIDED = "voided"
+    ON_COUNTER = "on-counter"
+    HAND_OVER_DIFFERS = "hand-over-differs"
+    FINAL = "final"
+    NO_REASON = "no-reason"
+
+
 @dataclass(frozen=True, slots=True)
 class VoidRefused(Outcome):
-    """The debit cannot be voided (any more)."""
+    """The debit cannot be voided (any more); nothing was changed."""
 
-    detail: str
+    why: VoidWhy
+
+    @property
+    def _variant(self) -> str:
+        return self.why.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from card_os.host.links import LinkError
 from terminal import recovery
 from terminal.errors import JournalError
 from terminal.guard import store_refusal
-from terminal.outcomes import Outcome, Progress, Step, VoidRefused, VoidUnknown
+from terminal.outcomes import Outcome, Progress, Step, VoidRefused, VoidUnknown, VoidWhy
 from terminal.projection import State
 from wire import log
 from wire.cvc import Role
@@ -66,25 +66,25 @@ def void(visit: Visit, intent: int, on_counter: bool, reason: str) -> Outcome:
     return recovery.done(engine, row, receipt, recovered=False)
 
 
-def _refusal(visit: Visit, debit: IntentRow, *, on_counter: bool, reason: str) -> str:
-    """Why this debit cannot be voided; empty when it can."""
+def _refusal(visit: Visit, debit: IntentRow, *, on_counter: bool, reason: str) -> VoidWhy | None:
+    """Why this debit cannot be voided; None when it can."""
     state, receipt = visit.state, debit.receipt
     if visit.role != Role.SUPERVISOR:
-        return "a supervisor voids"
+        return VoidWhy.NO_SUPERVISOR
     if debit.kind != IntentKind.DEBIT or debit.card_id != visit.card_id or receipt is None:
-        return "no debit of this card with a receipt here"
+        return VoidWhy.NO_DEBIT
     if visit.has_open_intent():
-        return "an outcome on this card is still unknown"
+        return VoidWhy.OUTCOME_PENDING
     if any(v.state not in {State.ABORTED, State.GIVEN_BACK}
            for v in visit.engine.journal.voids_of(debit.sequence)):  # fmt: skip
-        return "it was voided already"
+        return VoidWhy.VOIDED
     if any(v.on_counter and v.state == State.ABORTED
            for v in visit.engine.journal.voids_of(debit.sequence)):  # fmt: skip
-        return "the goods of an earlier void still lie on the counter"
+        return VoidWhy.ON_COUNTER
     if (debit.state == State.DELIVERED) != on_counter:
-        return "goods and journal do not agree about the hand-over"
+        return VoidWhy.HAND_OVER_DIFFERS
     if receipt.sequence != state.sequence or Flag.CONFIRMED in state.flags:
-        return "it is not the card's latest, or final already"
+        return VoidWhy.FINAL
     if not reason.strip():
-        return "a void needs its reason"
-    return ""
+        return VoidWhy.NO_REASON
+    return None

@@ -70,11 +70,6 @@ def title(outcome: o.Outcome) -> at.Words:
     return found[1] if found else _DONE if outcome.is_good else _REFUSED
 
 
-def moved(outcome: o.Outcome) -> int | None:
-    """The amount a proven debit or reversal moved."""
-    return outcome.receipt.amount if isinstance(outcome, o.Redeemed | o.Voided) else None
-
-
 def picture(programme: Programme | None) -> str:
     """The pictogram of a programme: its agency's where that says more than the unit."""
     if programme is None:
@@ -121,7 +116,7 @@ def plain(lines: tuple[Line, ...]) -> str:
 
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
-    "text": text, "kind": kind, "title_of": title, "moved": moved, "picture": picture,
+    "text": text, "kind": kind, "title_of": title, "picture": picture,
     "name_of": name, "good": good, "good_icon": lambda code: _GOODS.get(code, "goods"),
     "days": days, "clock": clock, "short_day": short_day, "station": station, "plain": plain,
     "busy": BUSY.__getitem__, "class_name": lambda value: type(value).__name__,

@@ -13,6 +13,7 @@ from terminal.outcomes import (
     Voided,
     VoidRefused,
     VoidUnknown,
+    VoidWhy,
 )
 from terminal.projection import State
 from tests.support.terminal_world import CASH, FOOD, PIN, at_work
@@ -57,7 +58,8 @@ def test_void_after_hand_over_and_the_goods_back_in_stock():
     terminal, card = at_work()
     paid = paid_food(terminal, card, deliver=True)
     assert on_shelf(terminal)["beras"] == -5000
-    assert isinstance(void(terminal, card, paid.intent, on_counter=False), VoidRefused)
+    refused = void(terminal, card, paid.intent, on_counter=False)
+    assert refused == VoidRefused(VoidWhy.HAND_OVER_DIFFERS)
     voided = void(terminal, card, paid.intent, on_counter=True)
     assert isinstance(voided, Voided)
     assert on_shelf(terminal)["beras"] == -5000  # in suspense: neither stock nor the family's
@@ -82,7 +84,8 @@ def test_a_void_that_did_not_happen_gives_the_goods_back():
     with terminal.begin(card) as visit:
         (found,) = visit.recovered
         assert found == NotVoided(unknown.void, paid.intent, on_counter=True, card_sequence=1)
-    assert isinstance(void(terminal, card, paid.intent, on_counter=True), VoidRefused)
+    refused = void(terminal, card, paid.intent, on_counter=True)
+    assert refused == VoidRefused(VoidWhy.ON_COUNTER)
     assert terminal.engine.given_back(unknown.void) == GoodsGivenBack(unknown.void)
     assert isinstance(void(terminal, card, paid.intent, on_counter=True), Voided)
 
@@ -139,7 +142,8 @@ def test_in_a_visit_over_several_wallets_only_the_last_debit():
     with terminal.begin(card) as visit:
         visit.verify_pin(PIN)
         first, last = visit.redeem(FOOD, 1), visit.redeem(CASH, 5)
-    assert isinstance(void(terminal, card, first.intent, on_counter=False), VoidRefused)
+    refused = void(terminal, card, first.intent, on_counter=False)
+    assert refused == VoidRefused(VoidWhy.FINAL)
     assert isinstance(void(terminal, card, last.intent, on_counter=False), Voided)
 
 

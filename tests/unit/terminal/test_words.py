@@ -26,6 +26,8 @@ from terminal.outcomes import (
     RedeemUnknown,
     Stop,
     TerminalRefused,
+    VoidRefused,
+    VoidWhy,
     Warn,
 )
 from terminal.printer import Printed, PrinterGone, print_on
@@ -39,6 +41,9 @@ from wire.objects import Unit
 
 # Reasons of REJECTED whose outcome is a Nothing.
 ELSEWHERE = {Reason.BLOCKED, Reason.NOT_ACTIVE, Reason.DATA_TOO_OLD}
+
+
+WHYS = {TerminalRefused: Stop, VoidRefused: VoidWhy}
 
 
 def examples():
@@ -57,7 +62,7 @@ def examples():
         for name, kind in (("why", None), ("reason", Reason), ("limit", Limit),
                            ("caution", outcomes.Caution)):  # fmt: skip
             if name in fields and cls is not outcomes.Voided:
-                enum = kind or (Stop if cls is TerminalRefused else NothingWhy)
+                enum = kind or WHYS.get(cls, NothingWhy)
                 variants = [{name: x} for x in enum if x not in ELSEWHERE]
         for flag in ("on_counter", "final"):
             if flag in fields:
