@@ -120,7 +120,7 @@ def _faces(stack: ExitStack, story: Story, code: str) -> Faces:
     clerk.start()
     desk = _serve(programs, story, "issuer.cli", "--data", str(story.desk.folder), "--demo", "face")
     hall = _serve(programs, story, "terminal.cli", "--data", str(point.folder), "--demo", "face")
-    audit = _serve(programs, story, "backend.audit.cli", "face", str(export), "--trust",
+    audit = _serve(programs, story, "backend.face.cli", "face", str(export), "--trust",
                    str(story.office.trust), "--demo")  # fmt: skip
     page = TrayPage(
         {"desk": story.desk_tray, "point": story.tray}, story.cards(), story.specimen,

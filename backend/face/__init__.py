@@ -1,0 +1,1 @@
+"""The auditor's face: an export, read again in front of whoever asks."""

@@ -1,0 +1,52 @@
+"""Exports on disk, and the books an auditor's face makes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backend.audit import report
+from backend.face.alter import Source
+from backend.face.book import Book, load
+from tests.sim.test_frauds import FRAUDS
+from tests.support.audit_story import Story, bulk, tell
+from tests.support.audit_world import write
+
+
+def source_of(story: Story, folder: Path) -> Source:
+    """The story's export and trust file in ``folder``."""
+    write(story.w.finish(), folder / "export")
+    (folder / "trust.cbor").write_bytes(story.w.trust)
+    return Source(folder / "export", folder / "trust.cbor", allow_demo=True)
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The honest story's; to be read only."""
+    return source_of(tell(), tmp_path_factory.mktemp("story"))
+
+
+@pytest.fixture(scope="session")
+def book(source: Source) -> Book:
+    """The honest story, loaded."""
+    return load(source)
+
+
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """Three hundred receipts."""
+    return load(source_of(bulk(300), tmp_path_factory.mktemp("bulk")))
+
+
+@pytest.fixture(scope="session")
+def frauds() -> dict[str, Book]:
+    """The book of each named fraud, made in memory."""
+    books = {}
+    for name, (_, commit) in FRAUDS.items():
+        story = tell()
+        commit(story)
+        export = story.w.finish()
+        nowhere = Source(Path("export"), Path("trust.cbor"), allow_demo=True)
+        books[name] = Book(nowhere, export, report.make(story.w.audited(export)))
+    return books
