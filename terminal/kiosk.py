@@ -418,6 +418,7 @@ class Kiosk:
             outcome, self._actions(outcome), self.card_in, moved,
             None if programme is None else programme.unit,
             None if programme is None else (programme.title_id, programme.title_en), paper,
+            ends=not self.job.continues,
         )  # fmt: skip
         self.show(screen)
         if prints and paper and self.counter.has_printer:

@@ -180,7 +180,7 @@ class Result(Screen):
     """What came of a command, and what to do now. ``unit`` is the wallet's; ``title`` its name.
 
     ``moved`` is the debit or reversal it is about. ``paper``: the slip's lines, ``printed`` what
-    the printer said to them.
+    the printer said to them. ``ends``: nothing of this visit comes after it by itself.
     """
 
     outcome: Outcome
@@ -191,6 +191,7 @@ class Result(Screen):
     title: Words | None = None
     paper: tuple[Line, ...] = ()
     printed: PrintOutcome | None = None
+    ends: bool = True
 
     @property
     def name(self) -> str:

@@ -309,6 +309,8 @@ def test_pulled_within_the_debit_and_recovered(hall, done):
     assert not asked.outcome.recovered
     hall.do(Action.DELIVER)
     assert isinstance(hall.outcome, Delivered)
+    assert not hall.screen.ends
+    assert hall.screen.moved.receipt.amount == 5
     assert isinstance(hall.do(Action.NEXT), at.Family)
     assert hall.kiosk.view.strip.open_matters == 0
 
@@ -510,6 +512,8 @@ def test_void_before_and_after_the_hand_over(hall):
     hall.pay()
     waits = hall.do(Action.NOT_DELIVERED)
     assert isinstance(waits, at.NotHandedOver)
+    assert isinstance(hall.do(ask.Back()).outcome, Redeemed)
+    hall.do(Action.NOT_DELIVERED)
     hall.do(Action.VOID, ask.Unlock(SUPERVISOR, WORDS))
     assert (hall.screen.on_counter, hall.screen.paid.receipt.amount) == (False, 1)
     voided = hall.do(ask.Because(0))
