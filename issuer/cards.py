@@ -47,7 +47,7 @@ class PcscStack:
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self._reader = self._find()
-        self._is_first = True
+        self._lies = False  # the last card, as far as its removal was not seen
 
     def _find(self) -> PcscReader:
         from card_os.host.pcsc import PcscReader  # noqa: PLC0415 - needs libpcsclite
@@ -56,11 +56,11 @@ class PcscStack:
 
     def next(self, timeout_s: float) -> Link | None:
         """See :class:`Stack`: the last card must be out, or changed, before the next counts."""
-        if not self._is_first and not self._reader.wait_for_removal(timeout_s):
+        if self._lies and not self.is_out(timeout_s):
             return None
-        self._is_first = False
         if not self._reader.wait_for_card(timeout_s):
             return None
+        self._lies = True
         try:
             return self._reader.connect()
         except LinkError as e:
@@ -68,7 +68,7 @@ class PcscStack:
             # none was, the one that is there at last counts.
             self._reader.close()
             self._reader = self._find()
-            self._is_first = isinstance(e, NoCard)
+            self._lies = not isinstance(e, NoCard)
             raise
 
     def again(self) -> Link:
@@ -77,7 +77,9 @@ class PcscStack:
 
     def is_out(self, timeout_s: float) -> bool:
         """See :class:`Stack`."""
-        return self._reader.wait_for_removal(timeout_s)
+        is_out = self._reader.wait_for_removal(timeout_s)
+        self._lies = self._lies and not is_out
+        return is_out
 
     def name(self) -> str:
         """See :class:`Stack`."""

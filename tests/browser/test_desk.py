@@ -29,6 +29,7 @@ from wire.env import Environment
 
 READER = 2
 AXE = UI / "vendor" / "axe.js"
+COMPLAINTS = "axe.run().then(r => r.violations.map(v => [v.id, v.nodes[0].html]))"
 ORDERS = 12
 SIZES = {"1280": (1280, 800), "1024": (1024, 768)}
 DONE = "Selesai. Keluarkan kartu"
@@ -141,8 +142,11 @@ def look(page: Page, name: str) -> None:
             expect(page.locator("html")).to_have_attribute("lang", language)
         if not page.evaluate("'axe' in window"):
             page.evaluate(AXE.read_text("utf-8"))
-        found = page.evaluate("axe.run().then(r => r.violations.map(v => [v.id, v.nodes[0].html]))")
-        assert found == [], (name, language)
+        for scheme in ("light", "dark") if language == "id" else ("light",):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate(COMPLAINTS)
+            assert found == [], (name, language, scheme)
+        page.emulate_media(color_scheme="light")
         for size, (width, height) in SIZES.items():
             page.set_viewport_size({"width": width, "height": height})
             page.screenshot(path=SCREENS / f"desk-{name}-{size}-{language}.png")

@@ -576,36 +576,52 @@ def test_the_store_is_opened_and_used_in_one_thread():
         BenchThread(broken, Reader)
 
 
-def test_a_card_seen_a_moment_too_early_is_not_taken_for_the_last_one(monkeypatch):
-    class Shy:
-        """As PcscReader: a card is seen, gone when it is to be powered, and there again."""
+class Shy:
+    """As PcscReader, looked at moment by moment: what it says next stands in ``moments``."""
 
-        powered = 0
+    def __init__(self, moments: str) -> None:
+        self.moments = list(moments)
 
-        def __init__(self, _):
-            pass
+    def __call__(self, _):
+        return self
 
-        def wait_for_card(self, _):
-            return True
+    def _now(self) -> str:
+        return self.moments.pop(0)
 
-        def wait_for_removal(self, _):
-            return False
+    def wait_for_card(self, _):
+        return self._now() == "in"
 
-        def connect(self):
-            Shy.powered += 1
-            if Shy.powered == 1:
-                raise NoCard("no card is in the reader")
-            return "link"
+    def wait_for_removal(self, _):
+        return self._now() == "out"
 
-        def close(self):
-            pass
+    def connect(self):
+        if (now := self._now()) != "link":
+            raise NoCard("no card is in the reader") if now == "gone" else CardMute("no ATR")
+        return "link"
 
-    monkeypatch.setattr("card_os.host.pcsc.PcscReader", Shy)
-    cards = PcscStack("desk")
+    def close(self):
+        pass
+
+
+def test_no_card_is_missed_between_two_looks_at_the_reader(monkeypatch):
+    def stack(moments: str) -> PcscStack:
+        reader = Shy(moments.split())
+        monkeypatch.setattr("card_os.host.pcsc.PcscReader", reader)
+        return PcscStack("desk")
+
+    # Came between two looks: nothing lay there that would have to go first.
+    cards = stack("empty in link")
+    assert (cards.next(0), cards.next(0)) == (None, "link")
+    # Seen, gone when it was to be powered, and there again.
+    cards = stack("in gone in link lies")
     with pytest.raises(NoCard):
         cards.next(0)
-    assert cards.next(0) == "link"
-    assert cards.next(0) is None
+    assert (cards.next(0), cards.next(0)) == ("link", None)
+    # A mute one was seen to go, and the next was there before the next look.
+    cards = stack("in mute lies out in link")
+    with pytest.raises(CardMute):
+        cards.next(0)
+    assert (cards.is_out(0), cards.is_out(0), cards.next(0)) == (False, True, "link")
 
 
 def test_the_face_says_in_one_line_what_it_needs(tmp_path, capsys):
