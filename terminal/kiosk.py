@@ -268,7 +268,7 @@ class Kiosk:
     def _back(self, screen: Screen) -> None:
         match screen:
             case NotHandedOver():
-                self.result(screen.paid)
+                self.result(screen.paid, prints=False)
             case TakeOut():
                 self._tap_afresh()
             case Family():
