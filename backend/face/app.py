@@ -43,6 +43,8 @@ from wire.objects import Unit
 
 HERE: Final = Path(__file__).parent
 T = TypeVar("T")
+PART_HEADER: Final = "x-part"
+"""Sent by audit.js: only what goes beside the table."""
 WORDS_OF_PAGES: Final = {
     "COUNTS": COUNTS, "EXPLAINED": EXPLAINED, "FIELDS": FIELDS, "OUTCOMES": OUTCOMES,
     "PAPERS": PAPERS, "REFS": REFS, "STAGES": STAGES, "STATES": STATES, "STEPS": STEPS,
@@ -209,7 +211,7 @@ class Pages:
             query = Query(hitung, where.program, where.penyalur, where.tempat, where.kartu,
                           where.barang)  # fmt: skip
             found = browse.basis(self.book, query, halaman)
-            if request.headers.get("hx-request"):
+            if request.headers.get(PART_HEADER):
                 return HTMLResponse(self.face.part(
                     session(request), "audit/evidence.html", basis=found, is_part=True,
                     **self._frame(request)))  # fmt: skip
