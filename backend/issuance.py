@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from sqlmodel import Session, col, func, select
 
-from backend import ledger
+from backend import ledger, reserves
 from backend.errors import ConflictError, FundsError, invariant
 from backend.models import (
     Card,
@@ -30,7 +30,7 @@ from wire import cvc, dates
 from wire.chain import GENESIS, Citation, IssuanceEntry, IssuanceKind
 from wire.cose import Sign1
 from wire.entitlement import Entitlement
-from wire.objects import DecisionKind, Enrolment
+from wire.objects import Decision, DecisionKind, Enrolment, TerminalLost
 
 
 def head(session: Session) -> tuple[int, bytes]:
@@ -105,7 +105,8 @@ def _enter(session: Session, trust: TrustStore, entry: IssuanceEntry) -> None:
         case IssuanceKind.LINK:
             trust.link(cvc.Certificate.parse(entry.item))
         case IssuanceKind.OBJECT:
-            pass
+            if entry.note in {Decision.KIND, TerminalLost.KIND}:
+                reserves.entered(session, trust, entry)
     session.flush()
 
 

@@ -34,6 +34,8 @@ class Kind(StrEnum):
     MOVE = "move"
     RETURN = "return"
     LOSS = "loss"
+    RESERVE = "reserve"
+    RESERVE_CLEARED = "reserve-cleared"
     STOCK_IN = "stock-in"
     STOCK_BACK = "stock-back"
     HANDED = "handed"
@@ -129,6 +131,18 @@ def loss(evidence: bytes, programme: int, amount: int) -> Transfer:
     """A debit drawn above what was entitled, or late: charged to no programme."""
     return move(Kind.LOSS, evidence, wallet_unit(programme), amount,
                 source=f"recorded-loss/{programme}", target=f"loss/{programme}")  # fmt: skip
+
+
+def reserve(evidence: bytes, programme: int, amount: int) -> Transfer:
+    """Moved while some terminal may still debit the old card: a loss reserved."""
+    return move(Kind.RESERVE, evidence, wallet_unit(programme), amount,
+                source=f"reserved-loss/{programme}", target=f"reserve/{programme}")  # fmt: skip
+
+
+def reserve_cleared(evidence: bytes, programme: int, amount: int) -> Transfer:
+    """The opposite of a reserve."""
+    return move(Kind.RESERVE_CLEARED, evidence, wallet_unit(programme), amount,
+                source=f"reserve/{programme}", target=f"reserved-loss/{programme}")  # fmt: skip
 
 
 def stock(

@@ -417,6 +417,21 @@ class DecisionRow(SQLModel, table=True):
     used: bool = False
 
 
+class ReserveRow(SQLModel, table=True):
+    """What moved from a lost card before every station knew it was lost (backend/reserves.py)."""
+
+    __tablename__ = "reserve"
+    __table_args__ = (_check("amount >= 0", "reserve_amount"),)
+    card_id: bytes = blob(primary_key=True)
+    wallet: int = Field(primary_key=True)
+    programme: int
+    amount: int = big(default=0)
+    lost: int = big(default=0)
+    """Net recorded losses since it was booked."""
+    holders: bytes = blob()
+    """CBOR array of the stations it still waits for; empty when it is over."""
+
+
 class FindingRow(SQLModel, table=True):
     """A violation of one named invariant (PROTOCOL.md §7); counted once by its key."""
 

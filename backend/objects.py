@@ -85,6 +85,21 @@ def is_logged(session: Session, trust: TrustStore, shape: SignedShape) -> bool:
     return False
 
 
+def draft_named(session: Session, trust: TrustStore, note: str, name: bytes) -> SignedShape | None:
+    """The unsigned draft of this kind whose object will have this name."""
+    shape = SHAPES.get(note)
+    if shape is None:
+        return None
+    keys = [s.public_key for s in trust.statements() if s.role == shape.SIGNER]
+    for row in unsigned(session, note):
+        if any(
+            sha256(cose.to_be_signed(key, note, trust.env, row.payload)).digest() == name
+            for key in keys
+        ):
+            return shape.parse(row.payload)
+    return None
+
+
 def drop(session: Session, trust: TrustStore, row_ids: Iterable[int]) -> None:
     """Forget drafts that nobody will sign; what the issuance log holds stays to be completed."""
     for row_id in row_ids:

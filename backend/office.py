@@ -28,6 +28,7 @@ from backend import (
     objects,
     replace,
     report,
+    reserves,
     settle,
 )
 from backend.admit import admit
@@ -462,7 +463,7 @@ class Office:
             wallets = [e.wallet for e in cards.newest_entitlements(session, card_id)]
             return {
                 "exposure": {w: replace.exposure(session, card_id, w) for w in wallets},
-                "waiting_for": [s.hex() for s in replace.reserve_open(session, card)],
+                "waiting_for": [s.hex() for s in reserves.open_stations(session, card)],
             }
 
     def lost_terminal(self, station: bytes, reason: str) -> TerminalLost:

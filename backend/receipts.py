@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from sqlmodel import Session, col, func, select
 
-from backend import ledger
+from backend import ledger, reserves
 from backend.book import Book
 from backend.findings import Fault
 from backend.models import (
@@ -131,6 +131,7 @@ def _book_amount(book: Book, row: ReceiptRow) -> None:
         book.add(make(row.hash, code, rest))
     if row.lost:
         book.add(ledger.loss(row.hash, code, row.lost if is_debit else -row.lost))
+        reserves.settled(book, row)
 
 
 def _see_counters(

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import col, select
 
-from backend import ledger, objects, receipts
+from backend import ledger, objects, receipts, reserves
 from backend.book import Book
 from backend.errors import UnknownError
 from backend.findings import Fault
@@ -318,6 +318,7 @@ class Reader:
         self.station.hotlist_version = max(self.station.hotlist_version, body.hotlist_version)
         self.station.synced_s = record.time_s
         self.station.pending = cbor.encode([*body.pending])
+        reserves.synced(self.book, self.station.station, record.hash)
 
 
 _HANDLERS: dict[RecordType, Callable[[Reader, Record, Any], None]] = {

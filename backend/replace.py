@@ -5,21 +5,16 @@ from __future__ import annotations
 from pyroaring import BitMap
 from sqlmodel import Session, col, func, select
 
-from backend import cards, objects
+from backend import cards, objects, reserves
 from backend.errors import ReserveError, UnknownError
 from backend.models import (
-    Card,
-    Certificate,
     EntitlementRow,
-    IntentRow,
     ReceiptRow,
     ScriptRow,
-    Station,
     WalletState,
 )
 from backend.receipts import moved_away
-from wire import cbor, dates
-from wire.cvc import Role
+from wire import dates
 from wire.entitlement import Script, ScriptAction
 from wire.env import Environment
 from wire.objects import Decision, DecisionKind, Hotlist
@@ -106,43 +101,6 @@ def losses(session: Session, card_id: bytes, wallet: int) -> int:
     return sum(r.lost if r.kind == ReceiptKind.DEBIT else -r.lost for r in rows)
 
 
-def reserve_open(session: Session, card: Card) -> list[bytes]:
-    """Stations that may still take the card's money: no SYNC of the block, not closed.
-
-    Every station with a terminal or supervisor certificate whose end the card's own date, as far
-    as it is known, has not passed; and every one whose newest SYNC lists an intent of this card.
-    """
-    if card.blocked_version == 0:
-        return [s.station for s in session.exec(select(Station))]
-    text = str(card.card_date)
-    from_s = dates.start_of_day_s(dates.date_from_bcd(bytes.fromhex(text)))
-    acceptable = set(
-        session.exec(
-            select(Certificate.station).where(
-                col(Certificate.role).in_([int(Role.TERMINAL), int(Role.SUPERVISOR)]),
-                Certificate.expires >= from_s,
-            )
-        )
-    )
-    open_: list[bytes] = []
-    for station in session.exec(select(Station)):
-        if station.lost is not None:
-            continue
-        unsynced = station.hotlist_version < card.blocked_version
-        if (station.station in acceptable and unsynced) or _pending(session, station, card):
-            open_.append(station.station)
-    return open_
-
-
-def _pending(session: Session, station: Station, card: Card) -> bool:
-    listed = cbor.decode(station.pending) if station.pending else []
-    for sequence in listed if isinstance(listed, list) else []:
-        intent = session.get(IntentRow, (station.station, sequence))
-        if intent is not None and intent.card_id == card.card_id:
-            return True
-    return False
-
-
 def draft_move(
     session: Session, card_id: bytes, new_card: bytes, wallet: int, *, number: str, reason: str,
     now_s: int, amount: int | None = None,
@@ -171,7 +129,7 @@ def check_move(session: Session, d: Decision) -> None:
     whole = exposure(session, d.card_id, d.wallet)
     if not 0 < d.amount <= whole:
         raise ReserveError(f"the residual is {whole}, asked for {d.amount}")
-    if reserve_open(session, card):
+    if card.blocked_version == 0 or reserves.open_stations(session, card):
         programme = objects.by_wallet(session).get(d.wallet)
         allowed = programme.provisional if programme else 0
         if moved_away(session, d.card_id, d.wallet) + d.amount > allowed:

@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 
 from sqlmodel import Session, col, func, select
 
-from backend import findings, ledger, objects
+from backend import findings, ledger, objects, reserves
 from backend.ingest import DUPLICATES
 from backend.models import (
     Card,
@@ -53,6 +53,7 @@ class ProgrammeLine(TypedDict):
     moved: int
     redeemed: int
     losses: int
+    reserved: int
     forfeited: int
     residual: int
     left: int
@@ -114,7 +115,8 @@ def programme_line(session: Session, programme: Programme) -> ProgrammeLine:
         unit=programme.unit.name.lower(), provider=programme.provider,
         released_minor=fund.released_minor if fund else 0,
         allocated_minor=fund.allocated_minor if fund else 0, issued=sum(issued.values()),
-        returned=returned, moved=moved, redeemed=redeemed, losses=losses, forfeited=forfeited,
+        returned=returned, moved=moved, redeemed=redeemed, losses=losses,
+        reserved=reserves.total(session, wallet), forfeited=forfeited,
         residual=residual + losses, left=left, right=right, difference=left - right,
         difference_minor=abs(left - right) * price,
     )  # fmt: skip
@@ -300,6 +302,7 @@ def ledger_lines(session: Session, lines: list[ProgrammeLine]) -> list[dict[str,
             f"issued/{code}": -line["issued"], f"moved/{code}": line["moved"],
             f"returned/{code}": line["returned"], f"redeemed/{code}": line["redeemed"],
             f"forfeited/{code}": line["forfeited"], f"loss/{code}": line["losses"],
+            f"reserve/{code}": line["reserved"],
             f"outstanding/{code}": line["left"] - line["redeemed"] - line["forfeited"],
         }  # fmt: skip
         for account, value in wanted.items():

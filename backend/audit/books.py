@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from backend.audit import reserves
 from backend.audit.facts import Fact
 from backend.audit.findings import What, say
 from backend.audit.goods import Postings, Shelf
@@ -92,6 +93,17 @@ def expected_wallets(world: World) -> dict[Key, Postings]:
                 f"{account}/{programme.code}",
                 decision.amount,
             )
+    return expected | _reserves(world)
+
+
+def _reserves(world: World) -> dict[Key, Postings]:
+    expected: dict[Key, Postings] = {}
+    for change in reserves.replay(world).changes:
+        code, unit = change.code, f"wallet-{change.code}"
+        kind = "reserve" if change.amount > 0 else "reserve-cleared"
+        expected[kind, change.evidence, unit] = _pair(
+            unit, f"reserved-loss/{code}", f"reserve/{code}", change.amount
+        )
     return expected
 
 
@@ -132,7 +144,8 @@ def differences(world: World, expected: dict[Key, Postings], kinds: set[str]) ->
     return sorted(wrong, key=lambda d: (d.sequence, d.key))
 
 
-WALLET_KINDS = {"fund-release", "issue", "debit", "reversal", "loss", "move", "return"}
+RESERVES = {"reserve", "reserve-cleared"}
+WALLET_KINDS = {"fund-release", "issue", "debit", "reversal", "loss", "move", "return"} | RESERVES
 KNOWN_KINDS = WALLET_KINDS | PAYMENTS | GOODS | {FORFEIT}
 
 

@@ -149,6 +149,7 @@ class Fact(StrEnum):
     DECISION_NO_CARD = "decision-no-card"
     MOVED_FAMILY = "moved-family"
     MOVED_MORE = "moved-more"
+    MOVED_EARLY = "moved-early"
     RETURNED_MORE = "returned-more"
     NO_CAUSE = "no-cause"
     CAUSE_NO_STEP = "cause-no-step"

@@ -103,6 +103,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "of_which": ("di antaranya", "of which"),
     "returned": ("dikembalikan dengan keputusan", "returned by decision"),
     "losses": ("kerugian tercatat, di luar program", "recorded losses, outside the programme"),
+    "reserved": (
+        "kerugian yang dicadangkan: pindah sebelum semua terminal mengenal blokir",
+        "reserved losses: moved before every terminal knew of the block",
+    ),
     "handed_over": ("diserahkan menurut terminal", "handed over, by the terminals"),
     "unrecorded": ("tanpa catatan penyerahan", "no record of the hand-over"),
     "not_loaded": ("belum dimuat ke kartu", "not loaded on a card yet"),

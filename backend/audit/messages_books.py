@@ -89,6 +89,10 @@ BOOKS: dict[Fact, tuple[str, str]] = {
         "dipindahkan lebih banyak daripada sisa kartu lama",
         "more was moved than the old card had left",
     ),
+    Fact.MOVED_EARLY: (
+        "dipindahkan melebihi jumlah sementara, padahal suatu terminal belum mengenal blokir",
+        "more than the provisional amount was moved while a terminal did not know of the block",
+    ),
     Fact.RETURNED_MORE: (
         "dikembalikan lebih banyak daripada yang diambil struknya",
         "more was returned than these receipts took",

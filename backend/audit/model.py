@@ -335,9 +335,9 @@ class World:
 
     def arrival_order(self, held: Held) -> int:
         """Where in the issuance log the first acknowledgement of this receipt stands."""
-        return self._arrival(held)[0]
+        return self.arrival(held)[0]
 
-    def _arrival(self, held: Held) -> tuple[int, int]:
+    def arrival(self, held: Held) -> tuple[int, int]:
         """The same, and the place within that upload."""
         return min(
             (self.stations[p.station].arrival_order(p.record.sequence), p.record.sequence)
@@ -364,7 +364,7 @@ class World:
             return self.lost(debit) if debit is not None and is_debit else 0
         after = card.receipts.get(r.sequence + 1)
         is_undone = after is not None and after.receipt.kind == ReceiptKind.REVERSAL
-        if after is not None and is_undone and self._arrival(after) < self._arrival(held):
+        if after is not None and is_undone and self.arrival(after) < self.arrival(held):
             return 0
         order = self.arrival_order(held)
         moved = self.moved_away(r.card_id, r.wallet, order)

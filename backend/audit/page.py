@@ -152,7 +152,7 @@ def _programme(p: _Page, line: ProgrammeLine) -> None:
     p.lines.append(f"  {p.word('of_which')}")
     show(p.word("loaded"), line.loaded, indent=4)
     show(p.word("not_loaded"), line.issued - line.loaded, indent=4)
-    for key in ("returned", "losses"):
+    for key in ("returned", "losses", "reserved"):
         if getattr(line, key):
             show(p.word(key), getattr(line, key), indent=4)
     if line.goods:

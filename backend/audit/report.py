@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from backend.audit import books, goods, payable
+from backend.audit import books, goods, payable, reserves
 from backend.audit.alerts import alerts, explained
 from backend.audit.bounds import Bounds, bounds
 from backend.audit.findings import Alert, Explained, Finding
@@ -30,7 +30,8 @@ class ProgrammeLine:
     """One programme in units of its wallet, unless a name says ``minor`` or ``goods``.
 
     ``left`` and ``right`` are the two sides of invariant 14. ``goods``: what terminals recorded as
-    handed over; ``unrecorded``: what receipts give beyond that (or, negative, less).
+    handed over; ``unrecorded``: what receipts give beyond that (or, negative, less);
+    ``reserved``: moved to new cards while a terminal could still debit the old ones.
     """
 
     code: int
@@ -45,6 +46,7 @@ class ProgrammeLine:
     loaded: int
     redeemed: int
     losses: int
+    reserved: int
     forfeited: int
     moved: int
     returned: int
@@ -220,7 +222,8 @@ def make(world: World) -> Report:
     judged = payable.judge(world)
     shelves = goods.shelves(world)
     programmes = {p.code: p for p in world.programmes().values()}
-    lines = [_programme(world, p, shelves) for _, p in sorted(programmes.items())]
+    reserved = reserves.replay(world).left
+    lines = [_programme(world, p, shelves, reserved[c]) for c, p in sorted(programmes.items())]
     goods_lines = _goods(world, shelves)
     in_goods = sum(
         abs(line.difference) * good.quantity
@@ -242,7 +245,9 @@ def make(world: World) -> Report:
     )
 
 
-def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> ProgrammeLine:
+def _programme(
+    world: World, p: Programme, shelves: dict[bytes, Shelf], reserved: int
+) -> ProgrammeLine:
     issued = residual = forfeited = redeemed = losses = loaded = 0
     given: Counter[str] = Counter()
     for card in world.cards.values():
@@ -280,6 +285,7 @@ def _programme(world: World, p: Programme, shelves: dict[bytes, Shelf]) -> Progr
         loaded=loaded,
         redeemed=redeemed,
         losses=losses,
+        reserved=reserved,
         forfeited=forfeited,
         moved=moved,
         returned=returned,

@@ -253,7 +253,8 @@ def more_returned_than_taken(s: Story):
 @fraud(I.DECREE_ROW)
 def moved_to_another_family(s: Story):
     """A residual goes to a card of another family."""
-    s.w.decide(DecisionKind.MOVE, case(s), CASH, 5, new=s.cards[2])
+    decision = s.w.decide(DecisionKind.MOVE, case(s), CASH, 5, new=s.cards[2])
+    s.w.post(ledger.reserve(decision, 2, 5))
 
 
 @fraud(I.DECREE_ROW)

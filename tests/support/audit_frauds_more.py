@@ -1,4 +1,4 @@
-"""More frauds against 1 to 11, one for each check that the others do not need."""
+"""More frauds against 1 to 11 and over reserves, one for each check that the others do not need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from backend import ledger
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer
 from tests.support.audit_frauds import case, fraud
 from tests.support.audit_people import SoftCard
-from tests.support.audit_story import CASH, FOOD, SCHOOL, Story
+from tests.support.audit_story import (
+    CASH,
+    FOOD,
+    PROVISIONAL,
+    SCHOOL,
+    Story,
+    early_move,
+    known_at_last,
+)
 from tests.support.audit_world import DAY_S, RICE, SUPERVISOR
 from wire import cvc, dates, ecdsa, log
 from wire.chain import Citation, IssuanceKind
@@ -340,3 +348,58 @@ def two_terminals_two_days_apart(s: Story):
     s.w.now_s = now_s
     s.w.post(ledger.debit(tap.receipt.hash, 3, 1_000))
     s.w.payable(tap.receipt)
+
+
+# --- reserves (14, 18) ------------------------------------------------------------
+
+
+@fraud(I.CONSERVATION)
+def a_reserve_never_booked(s: Story):
+    """The provisional amount moves and nobody writes down what it may cost."""
+    early_move(s, reserved=0)
+
+
+@fraud(I.CONSERVATION)
+def a_reserve_booked_too_high(s: Story):
+    """More is put by than moved, to be taken out quietly."""
+    early_move(s, reserved=PROVISIONAL + 1)
+
+
+@fraud(I.DECREE_ROW)
+def more_than_the_provisional_amount(s: Story):
+    """Two people release the residual although a terminal does not know of the block."""
+    early_move(s, PROVISIONAL + 1)
+
+
+@fraud(I.CONSERVATION)
+def a_reserve_cleared_by_the_wrong_terminal(s: Story):
+    """The books are cleaned on a SYNC of a terminal that knew already."""
+    early_move(s)
+    s.w.sync(s.one)
+    s.w.post(ledger.reserve_cleared(s.one.records[-1].hash, 2, PROVISIONAL))
+
+
+@fraud(I.CONSERVATION)
+def a_reserve_cleared_by_an_older_sync(s: Story):
+    """The second terminal's SYNC is of the hotlist before."""
+    early_move(s)
+    s.w.hotlist_version -= 1
+    record = known_at_last(s)
+    s.w.hotlist_version += 1
+    s.w.post(ledger.reserve_cleared(record.hash, 2, PROVISIONAL))
+
+
+@fraud(I.CONSERVATION)
+def a_reserve_never_cleared(s: Story):
+    """Every terminal knows, and the reserve stays to hide another loss."""
+    early_move(s)
+    known_at_last(s)
+
+
+@fraud(I.CONSERVATION)
+def a_reserve_cleared_while_an_intent_is_pending(s: Story):
+    """The SYNC of the block still lists a debit of the lost card as pending."""
+    intent = s.w.intent(s.two, s.cards[1], CASH, 1_000)
+    early_move(s)
+    s.w.sync(s.two, (intent.sequence,))
+    s.w.post(ledger.reserve_cleared(s.two.records[-1].hash, 2, PROVISIONAL))

@@ -19,7 +19,7 @@ from tests.support.audit_world import (
 from wire import log
 from wire.chain import Citation
 from wire.entitlement import Lot, ScriptAction
-from wire.log import StockMove
+from wire.log import Record, StockMove
 from wire.objects import (
     DecisionKind,
     DecreeAnnex,
@@ -40,6 +40,7 @@ from wire.receipt import ReceiptKind, StatementKind
 FOOD, CASH, SCHOOL = 0x1A01, 0x1A02, 0x1A03
 BULOG, BANK, SHOP = "Perum Bulog", "Bank Kalteng", "Toko Mitra"
 FAMILIES = 8
+PROVISIONAL = 20_000
 CLOSED_S = START_S + 100 * DAY_S
 PARAMETERS = Parameters(1, 30 * DAY_S, 7 * DAY_S, 30 * DAY_S, DAY_S, 14 * DAY_S, 35 * DAY_S, 10)
 
@@ -69,7 +70,7 @@ def found(w: AuditWorld, families: int = FAMILIES, each: int = 4) -> Story:
     for p in (
         Programme(1, 1, "Dinsos", "Sembako", "Food basket", FOOD, Unit.BASKET, BULOG, 4, 2, 0,
                   True, window, (Tariff(1, 150_000, basket),)),
-        Programme(2, 1, "Dinsos", "Tunai", "Cash", CASH, Unit.RUPIAH, BANK, 250_000, 2, 0,
+        Programme(2, 1, "Dinsos", "Tunai", "Cash", CASH, Unit.RUPIAH, BANK, 250_000, 2, PROVISIONAL,
                   True, window, (Tariff(1, 1, ()),)),
         Programme(3, 1, "Disdik", "Sekolah", "School", SCHOOL, Unit.RUPIAH, SHOP, 100_000, 2, 0,
                   False, (), (Tariff(1, 1, ()),)),
@@ -211,6 +212,7 @@ def _replacement(s: Story, card: SoftCard) -> None:
     w.script(s.one, card, ScriptAction.BLOCK, deliver=False)
     for station in (s.one, s.two):
         w.sync(station)
+        w.upload(station)
     new = w.card(card.family, s.decree, 13, card)
     s.cards.append(new)
     moves = {FOOD: 3, CASH: 190_000, SCHOOL: 200_000}
@@ -222,6 +224,30 @@ def _replacement(s: Story, card: SoftCard) -> None:
         w.load(s.two, new, wallet)
     w.debit(s.two, new, CASH, 150_000)
     w.debit(s.two, new, FOOD, 2)
+
+
+def early_move(s: Story, amount: int = PROVISIONAL, *, reserved: int | None = None) -> bytes:
+    """Another card is lost; ``amount`` moves before the second terminal knows of the block."""
+    w, card = s.w, s.cards[1]
+    w.upload(s.two)
+    w.hotlist(card)
+    w.sync(s.one)
+    w.upload(s.one)
+    new = w.card(card.family, s.decree, 4, card)
+    s.cards.append(new)
+    decision = w.decide(DecisionKind.MOVE, card, CASH, amount, new=new)
+    w.entitle(new, CASH, amount, Citation(decision, 0))
+    if amount := amount if reserved is None else reserved:
+        w.post(ledger.reserve(decision, 2, amount))
+    return decision
+
+
+def known_at_last(s: Story) -> Record:
+    """The second terminal's SYNC of that block, uploaded."""
+    s.w.sync(s.two)
+    record = s.two.records[-1]
+    s.w.upload(s.two)
+    return record
 
 
 def _second_round(s: Story, card: SoftCard) -> None:

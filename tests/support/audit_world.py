@@ -151,11 +151,12 @@ class AuditWorld:
         station.records.append(made)
         return made
 
-    def sync(self, station: SoftStation) -> None:
+    def sync(self, station: SoftStation, pending: tuple[int, ...] = ()) -> None:
         bundle = self.random(32)
         self.note(IssuanceKind.OBJECT, bundle, note="bundle")
         station.hotlist = self.hotlist_version
-        self.record(station, log.Sync(1, len(self.issuance), bundle, self.hotlist_version, ()))
+        self.record(station, log.Sync(1, len(self.issuance), bundle, self.hotlist_version,
+                                      pending))  # fmt: skip
 
     def upload(self, station: SoftStation, *, records=None, first: int | None = None) -> None:
         """Sign what is new (or these records), and have it acknowledged."""
