@@ -175,6 +175,10 @@ def _read_routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
     def orders(desk: str) -> Response:
         return _sequence(office.orders(_hex(desk)))
 
+    @app.get("/v1/orders/{desk}/evidence")
+    def evidence(desk: str) -> Response:
+        return _sequence(office.evidence(_hex(desk)))
+
     @app.get("/v1/cards/{card}/entitlements")
     def entitlements(card: str) -> Response:
         return _sequence(office.entitlements_of(_hex(card)))

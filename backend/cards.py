@@ -10,7 +10,8 @@ from sqlmodel import Session, col, select
 from backend import objects
 from backend.errors import UnknownError
 from backend.models import Card, EntitlementRow, Family, Row
-from wire.objects import Order
+from wire.cose import Sign1
+from wire.objects import DecreeAnnex, FieldVerification, Order, Programme
 
 ORDER_LIFE_S = 365 * 86_400
 
@@ -91,6 +92,19 @@ def open_orders(session: Session, desk: bytes | None, now_s: int) -> list[Order]
 def open_order_objects(session: Session, desk: bytes, now_s: int) -> list[bytes]:
     """The same as signed objects, in order of the decree."""
     return [raw for _, raw in _open(session, desk, now_s)]
+
+
+def evidence_objects(session: Session, desk: bytes, now_s: int) -> list[bytes]:
+    """Signed decrees of those orders' families, the visits they cite, and every programme."""
+    families = {order.family for order in open_orders(session, desk, now_s)}
+    wanted: set[bytes] = set()
+    for digest, annex in objects.payloads_of(session, DecreeAnnex):
+        cited = {row.verification for row in annex.rows if row.family in families}
+        wanted |= cited | ({digest} if cited else set())
+    raws = [raw for shape in (DecreeAnnex, FieldVerification)
+            for raw in objects.signed_of(session, shape.KIND)
+            if Sign1.parse(raw).hash in wanted]  # fmt: skip
+    return raws + objects.signed_of(session, Programme.KIND)
 
 
 def _open(session: Session, desk: bytes | None, now_s: int) -> list[tuple[Order, bytes]]:

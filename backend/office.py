@@ -502,6 +502,11 @@ class Office:
         with self.db.read() as session:
             return cards.open_order_objects(session, desk, self.clock())
 
+    def evidence(self, desk: bytes) -> list[bytes]:
+        """Signed decrees, visits and programmes behind the orders open at a desk."""
+        with self.db.read() as session:
+            return cards.evidence_objects(session, desk, self.clock())
+
     def export(self, folder: Path) -> dict[str, int]:
         """Write the auditors' export, with heads over all of it."""
         self.publish()
