@@ -15,11 +15,12 @@ from starlette.concurrency import run_in_threadpool
 
 from backend.audit.errors import AuditError
 from backend.audit.messages import ALERTS, CANNOT, HOLDS, KINDS, MESSAGES, WORDS
-from backend.face import browse, gather, paper, parts, things
+from backend.face import browse, charts, gather, lists, paper, parts, things
 from backend.face.alter import Altered, NoSuchByteError, alter, choose, files
 from backend.face.book import Book, Query
-from backend.face.browse import Filter, TrailStep, trail
+from backend.face.browse import TrailStep, trail
 from backend.face.lines import Count, RefKind
+from backend.face.lists import Filter
 from backend.face.reading import Reading
 from backend.face.tables import sheets
 from backend.face.texts import (
@@ -100,7 +101,9 @@ class Pages:
         mark = Mark(demo=env.is_demo, specimen=env.is_specimen)
         self.face = Face("Pemeriksa", HERE / "templates", door, mark=mark, static=HERE / "static")
         self.app = self.face.app
-        self._tables()
+        self._money()
+        self._places()
+        self._cards()
         self._items()
         self._proof()
         self._files()
@@ -122,16 +125,17 @@ class Pages:
             "labels": lambda chart: [label[n] for label in chart.labels],
             "series": lambda chart: [[COUNTS[c][n], values] for c, values in chart.series],
             "fingerprint": sha256(book.world.trust.root_key).hexdigest(),
+            "wallet_name": lambda raw: book.wallet_title(int.from_bytes(raw, "big")),
             "kind_word": lambda kind: KINDS.get(kind, (kind, kind))[n],
             "book": book, "report": book.report, "head": self.reading.head,
             "changed": self.reading.changed(), "title_of": book.title,
-            "names": book.names(session(request).language), "PAGE": browse.PAGE,
+            "names": book.names(session(request).language), "PAGE": lists.PAGE,
             "line_name": lambda line: browse.line_name(book, line),
         }  # fmt: skip
 
     # --- money ------------------------------------------------------------
 
-    def _tables(self) -> None:
+    def _money(self) -> None:
         app = self.app
 
         @app.get("/")
@@ -139,9 +143,9 @@ class Pages:
             table = browse.programme_table(self.book)
             return self.shown(
                 request, "fund", "trail", trail=trail(self.book, Stage.FUND), table=table,
-                flow=browse.flow_chart(table),
-                days=browse.day_chart(self.book, Query(Count.REDEEMED)),
-                at=browse.place_chart(browse.place_table(self.book)),
+                flow=charts.flow_chart(table),
+                days=charts.day_chart(self.book, Query(Count.REDEEMED)),
+                at=charts.place_chart(browse.place_table(self.book)),
             )  # fmt: skip
 
         @app.get("/program/{code}")
@@ -156,8 +160,8 @@ class Pages:
                 figures=[self.book.figure(Query(c, programme=code))
                          for c in (Count.LOADED, Count.HELD, Count.PAYABLE, Count.SETTLED,
                                    Count.LOSSES, Count.RETURNED)],
-                days=browse.day_chart(self.book, Query(Count.REDEEMED, programme=code)),
-                at=browse.place_chart(table),
+                days=charts.day_chart(self.book, Query(Count.REDEEMED, programme=code)),
+                at=charts.place_chart(table),
                 signed=things.programme_papers(self.book, code),
                 handed=[self.book.figure(Query(Count.HANDED, programme=code, good=good), n)
                         for good, n in line.goods.items()],
@@ -181,12 +185,15 @@ class Pages:
                 settled=browse.basis(self.book, Query(Count.SETTLED, provider=name)),
             )  # fmt: skip
 
+    def _places(self) -> None:
+        app = self.app
+
         @app.get("/tempat")
         def places(request: Request) -> HTMLResponse:
             table = browse.place_table(self.book)
             return self.shown(
                 request, "table", "trail", trail=trail(self.book, Stage.PLACE), table=table,
-                stage=Stage.PLACE, at=browse.place_chart(table),
+                stage=Stage.PLACE, at=charts.place_chart(table),
             )  # fmt: skip
 
         @app.get("/tempat/{name:path}")
@@ -200,7 +207,7 @@ class Pages:
                 stations=things.stations_at(self.book, name),
                 goods=browse.goods_at(self.book, name), handed=browse.handed_at(self.book, name),
                 units=self.book.world.units(),
-                days=browse.day_chart(self.book, Query(Count.REDEEMED, place=name)),
+                days=charts.day_chart(self.book, Query(Count.REDEEMED, place=name)),
                 cards=[c for c in self.book.world.cards.values()
                        if self.book.homes.get(c.card_id, "") == name],
             )  # fmt: skip
@@ -220,15 +227,15 @@ class Pages:
 
     # --- items ------------------------------------------------------------
 
-    def _items(self) -> None:
+    def _cards(self) -> None:
         app = self.app
 
         @app.get("/kartu")
         def cards(request: Request, halaman: int = 1) -> HTMLResponse:
             every = [c for _, c in sorted(self.book.world.cards.items())]
-            pages = max(1, -(-len(every) // browse.PAGE))
+            pages = max(1, -(-len(every) // lists.PAGE))
             page = min(max(1, halaman), pages)
-            part = every[(page - 1) * browse.PAGE : page * browse.PAGE]
+            part = every[(page - 1) * lists.PAGE : page * lists.PAGE]
             return self.shown(
                 request, "table", "trail", trail=trail(self.book, Stage.CARD), stage=Stage.CARD,
                 table=browse.card_table(self.book, part), page=page, pages=pages,
@@ -250,8 +257,11 @@ class Pages:
             chosen = Filter(where.program, where.penyalur, where.tempat, where.kartu, where.hari,
                             where.keadaan)  # fmt: skip
             return self.shown(request, "receipts", "trail",
-                              list=browse.receipts(self.book, chosen, halaman),
+                              list=lists.receipts(self.book, chosen, halaman),
                               trail=where.trail(self.book, Stage.RECEIPT))  # fmt: skip
+
+    def _items(self) -> None:
+        app = self.app
 
         @app.get("/objek/{name}")
         def signed(request: Request, name: str) -> Response:
@@ -265,12 +275,12 @@ class Pages:
         def station(request: Request, station: str, halaman: int = 1) -> HTMLResponse:
             found = _found(self.book.world.stations.get(_hex(station, 8)))
             chain = list(found.chain())
-            pages = max(1, -(-len(chain) // browse.PAGE))
+            pages = max(1, -(-len(chain) // lists.PAGE))
             page = min(max(1, halaman), pages)
             return self.shown(
                 request, "station", view=found, pages=pages, page=page, number=len(chain),
                 records=[things.chained(self.book, p)
-                         for p in chain[(page - 1) * browse.PAGE : page * browse.PAGE]],
+                         for p in chain[(page - 1) * lists.PAGE : page * lists.PAGE]],
                 trail=trail(self.book, Stage.PLACE, place=found.enrolment.place),
             )  # fmt: skip
 
@@ -288,7 +298,7 @@ class Pages:
             covers = self.book.sources.settlement.covers.get(sequence, ())
             return self.shown(
                 request, "chained", view=found, kind="buku", covers=[
-                    (browse.receipt_row(self.book, self.book.world.receipts[name]), minor)
+                    (lists.receipt_row(self.book, self.book.world.receipts[name]), minor)
                     for name, minor in covers
                 ], postings=self.book.world.ledger[sequence - 1].postings,
                 trail=trail(self.book, Stage.PROVIDER),

@@ -166,6 +166,11 @@ class Book:
         line = self.programmes.get(code)
         return (line.title_id, line.title_en) if line else (str(code), str(code))
 
+    def wallet_title(self, wallet: int) -> tuple[str, str] | None:
+        """The programme whose wallet this is; None for no wallet or an unknown one."""
+        code = self.wallets.get(wallet)
+        return self.title(code) if code is not None else None
+
     # --- receipts ------------------------------------------------------------
 
     def state(self, held: Held) -> tuple[State, tuple[str, ...]]:

@@ -8,8 +8,8 @@ from backend.audit.model import Card, Place
 from backend.audit.names import ascii_of, card_name
 from backend.audit.steps import events, is_contiguous
 from backend.face.book import Book
-from backend.face.browse import ReceiptRow, receipt_row
 from backend.face.codes import code
+from backend.face.lists import ReceiptRow, receipt_row
 from backend.face.parts import Part, receipt_parts
 from backend.face.proof import Check, Outcome, Papers, prove
 from wire import cvc

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backend.audit.forms import moment
 from backend.audit.messages import ALERTS, WORDS, pick
-from backend.face import browse
+from backend.face import browse, lists
 from backend.face.book import Book
 from backend.face.browse import Row, Table
 from backend.face.texts import COUNTS, REFS, STAGES, STATES, Stage
@@ -144,7 +144,7 @@ def _receipts(book: Book, language: str) -> Sheet:
     columns = (*(pick(STAGES[s], language) for s in first), *(_w(k, language) for k in keys))
     found = sorted(book.world.receipts.values(), key=lambda h: h.name)
     rows = []
-    for r in (browse.receipt_row(book, h) for h in found):
+    for r in (lists.receipt_row(book, h) for h in found):
         amount = r.amount if r.is_debit else -r.amount
         rows.append((r.card_name, pick(r.title, language), r.place, r.sequence,
                      moment(r.time_s, language), amount, r.unit.name.lower(),

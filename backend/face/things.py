@@ -14,8 +14,9 @@ from backend.audit.messages import KINDS
 from backend.audit.model import Card, Place, Station
 from backend.audit.names import ascii_of, card_name
 from backend.face.book import Book, Paper, carried
-from backend.face.browse import ReceiptRow, Table, receipt_row, wallet_table
+from backend.face.browse import Table, wallet_table
 from backend.face.codes import code
+from backend.face.lists import ReceiptRow, receipt_row
 from backend.face.parts import Part, parts, same
 from keys.errors import KeysError
 from ui import show
@@ -120,6 +121,11 @@ def _is_bytes(thing: Any, name: str, size: int) -> bool:
 def _value(book: Book, name: str, value: Any) -> Value:
     if isinstance(value, bytes):
         return _bytes(book, name, value)
+    if name == "wallet" and isinstance(value, int):
+        return Value(name, book.wallet_title(value) or same(str(value)))
+    if name == "wallets":
+        titles = [book.wallet_title(w) or same(str(w)) for w in value]
+        return Value(name, (", ".join(t[0] for t in titles), ", ".join(t[1] for t in titles)))
     return Value(name, _text(name, value))
 
 

@@ -9,7 +9,6 @@
     if (a >= 1e3) return say(a / 1e3, id ? "rb" : "k");
     return sign + a;
   };
-  const whole = (n) => (n < 0 ? "-" : "") + "Rp" + String(Math.abs(n)).replace(/\B(?=(\d{3})+$)/g, ".");
 
   function draw(box) {
     const { labels, series } = JSON.parse(box.dataset.chart);
@@ -19,23 +18,26 @@
     const stacked = series.map(([, values]) => values.map((v, n) => (sums[n] += v)));
     const font = "13px Atkinson, sans-serif", ink = token("--soft"), line = token("--line");
     const bars = uPlot.paths.bars({ size: [0.62, 64], align: 0 });
+    const days = series.length === 1 && labels.some((x) => /\d{4}$/.test(x));
+    const said = days ? labels : labels.map((x) => x.replace(" ", "\n"));
+    const longest = Math.max(...said.flatMap((x) => x.split("\n").map((y) => y.length)), 1);
     const order = series.map((_, n) => n).reverse();
     box.textContent = "";
     return new uPlot({
-      width: box.clientWidth, height: series.length > 1 ? 230 : 210,
+      width: box.clientWidth, height: 210,
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      legend: { show: series.length > 1, live: true },
+      legend: { show: false },
       scales: { x: { time: false, range: [-0.6, Math.max(labels.length, 3) - 0.4] }, y: { range: (u, low, high) => [Math.min(0, low), Math.max(1, high) * 1.08] } },
       axes: [
         { stroke: ink, font, grid: { show: false }, ticks: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100],
-          values: (u, at) => at.map((n) => (Number.isInteger(n) ? labels[n] ?? "" : "")), space: 84 },
+          values: (u, at) => at.map((n) => (Number.isInteger(n) ? said[n] ?? "" : "")), space: 7 * longest, size: days ? 34 : 48 },
         { stroke: ink, font, size: 58, grid: { stroke: line, width: 1 }, ticks: { show: false }, values: (u, at) => at.map(short) },
       ],
       series: [
-        { value: (u, n) => labels[n] ?? "", label: "" },
+        {},
         ...order.map((n) => ({
           label: series[n][0], fill: token(`--bar-${n + 1}`), stroke: token("--paper"), width: 1, paths: bars,
-          points: { show: false }, value: (u, v, s, at) => (at == null ? "" : whole(series[n][1][at])),
+          points: { show: false },
         })),
       ],
     }, [labels.map((_, n) => n), ...order.map((n) => stacked[n])], box);

@@ -10,7 +10,7 @@ import pytest
 
 from backend.audit.load import SHAPES
 from backend.audit.verify import verify
-from backend.face import browse, texts, things
+from backend.face import browse, charts, lists, texts, things
 from backend.face.alter import Source
 from backend.face.book import Book, Figure, Query
 from backend.face.codes import CODES
@@ -142,10 +142,10 @@ def test_most_findings_lead_to_their_evidence(frauds: dict[str, Book]) -> None:
 
 def test_the_trail_narrows_to_one_receipt(book: Book) -> None:
     held = next(iter(book.world.receipts.values()))
-    row = browse.receipt_row(book, held)
-    steps = browse.trail(book, browse.Stage.RECEIPT, programme=row.programme, place=row.place,
+    row = lists.receipt_row(book, held)
+    steps = browse.trail(book, texts.Stage.RECEIPT, programme=row.programme, place=row.place,
                          card=held.receipt.card_id, receipt=held)  # fmt: skip
-    assert [s.stage for s in steps] == list(browse.Stage)
+    assert [s.stage for s in steps] == list(texts.Stage)
     assert [s.is_here for s in steps] == [False] * 5 + [True]
     assert all(s.name is not None for s in steps[1:])
     assert steps[0].figure is not None
@@ -153,12 +153,12 @@ def test_the_trail_narrows_to_one_receipt(book: Book) -> None:
 
 
 def test_a_list_is_narrowed_by_every_facet_it_offers(book: Book) -> None:
-    whole = browse.receipts(book, browse.Filter())
+    whole = lists.receipts(book, lists.Filter())
     assert whole.number == len(book.world.receipts)
     for name, value in (("programme", 1), ("place", "Desa Satu"), ("state", texts.State.PAID),
                         ("provider", "Perum Bulog"), ("day", "2026-04-12"),
                         ("card", whole.rows[0].card)):  # fmt: skip
-        part = browse.receipts(book, browse.Filter(**{name: value}))
+        part = lists.receipts(book, lists.Filter(**{name: value}))
         assert 0 < part.number < whole.number, name
     facets = {str(f.group) for f in whole.facets}
     assert facets == {"programme", "place", "state", "day"}
@@ -167,18 +167,18 @@ def test_a_list_is_narrowed_by_every_facet_it_offers(book: Book) -> None:
 
 
 def test_long_lists_have_pages(many: Book) -> None:
-    pages = [browse.receipts(many, browse.Filter(), n) for n in (1, 2, 3)]
+    pages = [lists.receipts(many, lists.Filter(), n) for n in (1, 2, 3)]
     assert [p.pages for p in pages] == [3, 3, 3]
     names = [r.name for p in pages for r in p.rows]
     assert len(names) == len(set(names)) == 300
-    assert browse.receipts(many, browse.Filter(), 99).page == 3
+    assert lists.receipts(many, lists.Filter(), 99).page == 3
 
 
 def test_days_have_no_gap_and_add_up(book: Book) -> None:
-    chart = browse.day_chart(book, Query(Count.REDEEMED))
+    chart = charts.day_chart(book, Query(Count.REDEEMED))
     assert len(chart.labels) == 12
     assert sum(chart.series[0][1]) == book.figure(Query(Count.REDEEMED)).amount
-    flow = browse.flow_chart(browse.programme_table(book))
+    flow = charts.flow_chart(browse.programme_table(book))
     for n, p in enumerate(book.report.programmes):
         assert sum(values[n] for _, values in flow.series) == p.issued * p.price_minor
 
