@@ -18,6 +18,11 @@ class Chart:
     labels: tuple[tuple[str, str], ...]
     series: tuple[tuple[Count, tuple[int, ...]], ...]
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there is a bar to see."""
+        return any(any(values) for _, values in self.series)
+
 
 FLOW = (Count.REDEEMED, Count.FORFEITED, Count.RESIDUAL, Count.MOVED)
 
