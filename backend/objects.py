@@ -7,6 +7,7 @@ same bytes: Ed25519 then gives the same object, and the issuance log takes it on
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -15,7 +16,18 @@ from sqlmodel import Session, col, select
 
 from backend import ledger
 from backend.errors import ConflictError, UnknownError, invariant
-from backend.models import Card, DecisionRow, Fund, Issuance, Object, Row, Station
+from backend.models import (
+    Card,
+    DecisionRow,
+    Fund,
+    Issuance,
+    Ledger,
+    Object,
+    PostingRow,
+    RecordRow,
+    Row,
+    Station,
+)
 from keys.issuance import IssuanceItem
 from keys.trust import TrustStore
 from wire import bundle, cose, objects
@@ -246,14 +258,36 @@ def _enter_lost(session: Session, lost: objects.TerminalLost, digest: bytes, now
     session.add(station)
     # What nobody can count any more goes to a loss account (invariant 15).
     shelf = f"stock/{lost.terminal.hex()}"
-    left = [(good, n) for (account, good), n in ledger.balances(session).items()
-            if account == shelf]  # fmt: skip
+    left = Counter({g: n for (a, g), n in ledger.balances(session).items() if a == shelf})
+    later = _posted_after(session, lost, shelf)
+    for _, good, amount in later:
+        left[good] -= amount
+    lines = [(digest, good, n) for good, n in sorted(left.items()) if n]
     ledger.post(
         session,
         [
-            ledger.stock(ledger.Kind.STOCK_LOSS, digest, good, -n, terminal=lost.terminal,
+            ledger.stock(ledger.Kind.STOCK_LOSS, evidence, good, -n, terminal=lost.terminal,
                          other=f"stock-loss/{lost.terminal.hex()}")
-            for good, n in left
+            for evidence, good, n in lines + later
         ],
         now_s,
     )  # fmt: skip
+
+
+def _posted_after(
+    session: Session, lost: objects.TerminalLost, shelf: str
+) -> list[tuple[bytes, str, int]]:
+    """(record, good, amount): what records beyond ``last`` changed on the shelf already.
+
+    An upload may come while the object is being signed. The chain ends at ``last`` all the same:
+    each of these is turned round, as it would be had it come afterwards (docs/ledger.md).
+    """
+    rows = session.exec(
+        select(Ledger.evidence, PostingRow.good, PostingRow.amount)
+        .join(PostingRow, col(PostingRow.sequence) == col(Ledger.sequence))
+        .join(RecordRow, col(RecordRow.hash) == col(Ledger.evidence))
+        .where(PostingRow.account == shelf, RecordRow.station == lost.terminal,
+               RecordRow.sequence > lost.last)
+        .order_by(col(Ledger.sequence), col(PostingRow.id))
+    )  # fmt: skip
+    return [(evidence, good, amount) for evidence, good, amount in rows]

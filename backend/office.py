@@ -166,8 +166,15 @@ class Office:
             return [self._sign_policy(s) for s in shapes]
         return self._with_two(
             shapes[0].KIND, [bytes(s) for s in shapes],
-            lambda r, a: self.keys.sign_registry(shapes, r, a),
+            lambda r, a: self._sign_registry(shapes, r, a),
         )  # fmt: skip
+
+    def _sign_registry(
+        self, shapes: list[SignedShape], request: bytes, approval: bytes
+    ) -> list[bytes]:
+        """Two people may have thought for a minute: what came meanwhile is judged once more."""
+        self._drafts(type(shapes[0]))
+        return self.keys.sign_registry(shapes, request, approval)
 
     def _sign_policy(self, shape: SignedShape) -> bytes:
         """Two people are asked only for a step that the signer does not take without them."""
@@ -193,6 +200,9 @@ class Office:
             made = call(request, approval)
         except (IssuanceError, UnreachableError) as e:
             raise SignerError(f"key service: {e}") from e
+        except BackendError:  # overtaken while they thought
+            self.authority.close(action, payloads)
+            raise
         except KeysError as e:
             self.authority.close(action, payloads)
             raise SignerError(f"key service: {e}") from e

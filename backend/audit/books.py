@@ -18,12 +18,15 @@ from backend.audit.model import RUPIAH, Held, World
 from backend.audit.payable import Owed
 from wire.chain import LedgerEntry
 from wire.log import RecordType
-from wire.objects import Decision, DecisionKind, FundRelease
+from wire.objects import Decision, DecisionKind, FundRelease, TerminalLost
 from wire.receipt import Receipt, ReceiptKind, Statement
 
 PAYMENTS = {"payable", "unpayable", "settlement"}
 GOODS = {"stock-in", "stock-back", "handed", "returned-goods", "stock-loss"}
 FORFEIT = "forfeit"
+TURNED = "stock-loss"
+"""The kind whose entries of one record add up: a count that came while its terminal was being
+closed is booked, then turned round (docs/ledger.md)."""
 Key = tuple[str, bytes, str]
 """Kind, evidence, good."""
 
@@ -133,10 +136,15 @@ def differences(world: World, expected: dict[Key, Postings], kinds: set[str]) ->
             continue
         for good, postings in postings_of(entry).items():
             key = (entry.kind, entry.evidence, good)
+            if key in found and entry.kind == TURNED:
+                found[key] = {a: n + postings.get(a, 0) for a, n in found[key].items()}
+                found[key] |= {a: n for a, n in postings.items() if a not in found[key]}
+                continue
             if key in found:
                 wrong.append(Difference(key, postings, None, entry.sequence))
                 continue
             found[key], places[key] = postings, entry.sequence
+    found = {k: p for k, p in found.items() if k[0] != TURNED or any(p.values())}
     for key in found.keys() | expected.keys():
         if found.get(key) != expected.get(key) and key[1] not in world.aside_names:
             at = places.get(key, 0)
@@ -329,6 +337,14 @@ class _Replay:
             void = self.world.stations[place.station].asks[place.record.sequence]
             debit = void.void_of.receipt if void.void_of else None
             meant = [(debit.card_id, debit.sequence)] if debit else []
+        elif stated is not None and isinstance(stated.payload, TerminalLost):
+            # Of an upload that came while the terminal was being closed.
+            lost = stated.payload
+            meant = sorted(
+                (r.card_id, r.sequence)
+                for r in (h.receipt for h in self.world.receipts.values())
+                if r.terminal_id == lost.terminal and r.terminal_sequence > lost.last
+            )
         elif stated is not None and isinstance(stated.payload, Decision):
             d = stated.payload
             meant = (

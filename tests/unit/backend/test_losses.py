@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlmodel import select
 
 from backend import ledger
 from backend.audit.verify import verify
-from backend.errors import BackendError, ReserveError
+from backend.errors import BackendError, ConflictError, ReserveError
 from backend.models import Plan
 from keys.enrol import OfficerRequest
 from keys.signer import P256KeyAgreement
 from tests.support.backend_world import CASH, DESK, ENV, FOOD, BackendWorld, SoftCard, SoftStation
+from tests.unit.backend.test_admit import drafts, orphans
 from tests.unit.backend.test_entitle import another_round
 from tests.unit.backend.test_ingest import findings, held, payables
 from wire import log
@@ -443,3 +446,94 @@ def test_what_is_entitled_later_does_not_undo_a_loss(
     another_round(ready, 12)
     assert (balances(ready, "loss"), balances(ready, "redeemed")) == (20_000, 250_000)
     assert audited(ready, tmp_path / "a") == {6}
+
+
+class Meanwhile:
+    """Two people, or a key service, while whose one answer something else happens."""
+
+    def __init__(self, real: Any, verb: str, happens: Callable[[], object]) -> None:
+        self.real, self.verb, self.happens = real, verb, happens
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            made = getattr(self.real, name)(*arguments)
+            if name == self.verb:
+                self.verb = ""
+                self.happens()
+            return made
+
+        return call
+
+
+def late_goods(ready: BackendWorld, card: SoftCard) -> SoftStation:
+    """A terminal with goods; after what it sent, everything that can happen to them."""
+    terminal = ready.terminal(b"TERM0001")
+    rice = deliver(ready, terminal, RICE, OIL, SUGAR)
+    terminal.receive(rice, RICE)
+    terminal.receive(rice, OIL)
+    terminal.send()
+    debit, receipt = terminal.debit(card, FOOD, 1)
+    serial = supervisor(terminal)
+    supervised_void(terminal, card, debit, receipt, serial=serial, on_counter=True)
+    terminal.receive(rice, SUGAR)
+    terminal.add(log.Stock(log.StockMove.COUNTED, None, GoodsLine("beras", Unit.GRAM, 494_000)))
+    terminal.add(log.Stock(log.StockMove.LOST, None, GoodsLine("gula", Unit.GRAM, 9_000)))
+    terminal.add(log.Stock(log.StockMove.SENT_BACK, rice, GoodsLine("gula", Unit.GRAM, 1_000)))
+    terminal.debit(card, FOOD, 1)
+    return terminal
+
+
+def test_an_upload_while_the_terminal_is_being_closed_is_not_written_off_twice(
+    ready: BackendWorld, card: SoftCard, tmp_path: Path
+) -> None:
+    """It comes between the signature and its answer: the shelf is closed as it was at ``last``."""
+    terminal = late_goods(ready, card)
+    sent = ready.office.report()["uploads"]["accepted"]
+    ready.office.keys = Meanwhile(ready.service, "sign_registry", terminal.send)
+    closed = ready.office.lost_terminal(terminal.name, "hanyut")
+    assert ready.office.report()["uploads"]["accepted"] == sent + 1
+    assert closed.last < len(terminal.records)
+    assert payables(ready) == 0  # the late debit is for a decision
+    assert held(ready)[card.card_id.hex(), 3] == "terminal-lost"
+    clean(ready)
+    report = ready.office.report()
+    assert all(g["left"] == g["difference"] == 0 for g in report["goods"])
+    ready.office.export(tmp_path / "export")
+    (tmp_path / "trust.cbor").write_bytes(bytes(ready.keys.trust))
+    made = verify(tmp_path / "export", tmp_path / "trust.cbor", allow_demo=True)
+    assert made.findings == []
+    assert {g.good: (g.delivered, g.handed, g.left, g.loss) for g in made.goods} == {
+        g["good"]: (g["delivered"], g["handed"], g["left"], g["loss"]) for g in report["goods"]
+    }
+
+
+def test_a_terminal_is_not_closed_when_more_came_while_two_people_thought(
+    ready: BackendWorld, card: SoftCard
+) -> None:
+    """Nothing is signed, the draft is gone, and the job run again closes at the new end."""
+    terminal = late_goods(ready, card)
+    ready.office.authority = Meanwhile(ready.office.authority, "allow", terminal.send)
+    with pytest.raises(ConflictError):
+        ready.office.lost_terminal(terminal.name, "hanyut")
+    assert (orphans(ready), drafts(ready, "terminal-lost")) == ([], 0)
+    assert ready.office.lost_terminal(terminal.name, "hanyut").last == len(terminal.records)
+    clean(ready)
+
+
+def test_a_move_is_not_signed_when_a_debit_came_while_two_people_thought(
+    ready: BackendWorld, card: SoftCard
+) -> None:
+    terminal = ready.terminal(b"TERM0001")
+    new = replacement(ready, card)
+    terminal.debit(card, CASH, 1000)
+    terminal.sync()
+    terminal.send(1, len(terminal.records))
+    terminal.add(log.Boot("betang"))
+    debit, _ = terminal.debit(card, CASH, 1000)
+    ready.office.authority = Meanwhile(ready.office.authority, "allow", terminal.send)
+    with pytest.raises(ReserveError):
+        ready.office.move(card.card_id, new.card_id, CASH, number="K-1", reason="x")
+    assert debit.sequence < len(terminal.records)
+    assert (orphans(ready), drafts(ready, "decision")) == ([], 0)
+    ready.office.move(card.card_id, new.card_id, CASH, number="K-1", reason="x")
+    clean(ready)
