@@ -337,6 +337,7 @@ def held(session: Session) -> list[dict[str, Any]]:
     )  # fmt: skip
     return [
         {"card": r.card_id.hex(), "sequence": r.sequence, "wallet": r.wallet, "amount": r.amount,
+         "lost": r.lost,
          "terminal": r.terminal.hex(), "why": r.held.split(",")}
         for r in rows
     ]  # fmt: skip

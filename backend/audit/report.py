@@ -199,6 +199,7 @@ class Report:
                 {
                     "receipt": o.held.name,
                     "amount_minor": o.minor,
+                    "lost": self.world.lost(o.held),
                     "why": sorted(o.why),
                     "terminal": o.held.receipt.terminal_id.hex(),
                 }
@@ -312,8 +313,10 @@ def _providers(
     for o in judged.values():
         if not o.why:
             owed[o.programme.provider] += o.minor
-        elif not o.why & {"reversed", "loss"}:
-            held[o.programme.provider] += o.minor
+        elif "reversed" not in o.why:
+            # What of it is a recorded loss was never redeemed: no part of the sum shown.
+            amount = o.held.receipt.amount
+            held[o.programme.provider] += o.minor * (amount - world.lost(o.held)) // amount
     made = []
     for name in sorted({p.provider for p in lines} | owed.keys() | settled.keys()):
         own = [p for p in lines if p.provider == name]

@@ -12,6 +12,7 @@ import pytest
 from sqlmodel import select
 
 from backend import ledger
+from backend.audit.page import page
 from backend.audit.verify import verify
 from backend.errors import BackendError, ConflictError, ReserveError
 from backend.models import Plan
@@ -537,3 +538,62 @@ def test_a_move_is_not_signed_when_a_debit_came_while_two_people_thought(
     assert (orphans(ready), drafts(ready, "decision")) == ([], 0)
     ready.office.move(card.card_id, new.card_id, CASH, number="K-1", reason="x")
     clean(ready)
+
+
+@pytest.mark.parametrize("decided", [DecisionKind.PAY, DecisionKind.RETURN])
+def test_a_debit_after_the_block_lessens_the_residual_until_it_is_decided(
+    ready: BackendWorld, card: SoftCard, tmp_path: Path, decided: DecisionKind
+) -> None:
+    """A terminal that knew took 1,000 all the same: it is not owed, and the card has it no more.
+
+    Paid by decision it costs the programme once; returned by decision it moves with the rest.
+    """
+    terminal = ready.terminal(b"TERM0001")
+    new = replacement(ready, card)
+    terminal.sync()
+    terminal.debit(card, CASH, 1000)
+    terminal.send()
+    assert held(ready)[card.card_id.hex(), 1] == "blocked"
+    assert (payables(ready), balances(ready, "loss")) == (0, 0)
+    assert ready.office.reserve(card.card_id)["exposure"][CASH] == 249_000
+    with pytest.raises(ReserveError):
+        ready.office.move(card.card_id, new.card_id, CASH, number="K-1", reason="x",
+                          amount=249_001)  # fmt: skip
+    ready.office.decide(decided, card.card_id, CASH, first=1, last=1, amount=1000, number="K-2",
+                        reason="x")  # fmt: skip
+    ready.office.entitle()
+    is_returned = decided == DecisionKind.RETURN
+    ready.office.move(card.card_id, new.card_id, CASH, number="K-3", reason="x")
+    ready.office.entitle()
+    ready.load(new)
+    assert new.wallets[CASH].loaded == (250_000 if is_returned else 249_000)
+    assert payables(ready) == (0 if is_returned else 1000)
+    assert audited(ready, tmp_path / "a") == {12}
+
+
+def test_a_receipt_with_a_partial_loss_is_held_whole_until_it_is_decided(
+    ready: BackendWorld, card: SoftCard, tmp_path: Path
+) -> None:
+    terminal = ready.terminal(b"TERM0001")
+    terminal.send()
+    new = replacement(ready, card)
+    provisional(ready, 5)
+    ready.office.move(card.card_id, new.card_id, CASH, number="K-1", reason="x", amount=5)
+    terminal.debit(card, CASH, 250_000)
+    terminal.send()
+    (line,) = ready.office.report()["held"]
+    assert (line["amount"], line["lost"], line["why"]) == (250_000, 5, ["loss"])
+    assert payables(ready) == 0
+    ready.office.export(tmp_path / "export")
+    (tmp_path / "trust.cbor").write_bytes(bytes(ready.keys.trust))
+    report = verify(tmp_path / "export", tmp_path / "trust.cbor", allow_demo=True)
+    (theirs,) = report.to_json()["held"]
+    assert (theirs["amount_minor"], theirs["lost"], theirs["why"]) == (250_000, 5, ["loss"])
+    (shown,) = [x for x in page(report, "en").splitlines() if "Rp250,000, TERM0001" in x]
+    assert "recorded loss" in shown
+    (bank,) = [p for p in report.providers if p.held_minor]
+    assert (bank.redeemed_minor, bank.held_minor, bank.payable_minor) == (249_995, 249_995, 0)
+    ready.office.decide(DecisionKind.PAY, card.card_id, CASH, first=1, last=1, amount=250_000,
+                        number="K-2", reason="x")  # fmt: skip
+    assert (payables(ready), ready.office.report()["held"]) == (250_000, [])
+    assert audited(ready, tmp_path / "b") == set()
