@@ -16,8 +16,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 SCREENS = Path(__file__).parents[2] / "build" / "screens"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One Chromium a file: while it lives, Playwright's event loop runs in this thread, and what
+    other tests of this worker do with asyncio would find it running.
+    """
     path = shutil.which("chromium")
     assert path, "Debian's chromium is missing: scripts/setup test installs it"
     with sync_playwright() as playwright:
