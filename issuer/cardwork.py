@@ -13,7 +13,7 @@ from typing import Protocol
 
 from card_os.host import errors
 from card_os.host.links import Link
-from card_os.host.opening import CardIdentity, CardKeys
+from card_os.host.opening import CardIdentity
 from card_os.host.purse import PurseSession
 from card_os.host.security_domain import PurseKeySession, Scope, SecurityDomainSession
 from issuer.errors import TransferError
@@ -31,7 +31,15 @@ from wire.entitlement import CERTIFICATE_HASH_BYTES, Entitlement
 from wire.env import PACKAGE_AID, purse_aid
 from wire.errors import WireError
 from wire.log import DeskStep
-from wire.purse import PIN_UNBLOCKS, TRANSPORT_CODE_TRIES, CardState, Flag, InstallParameters, Life
+from wire.purse import (
+    PIN_UNBLOCKS,
+    TRANSPORT_CODE_TRIES,
+    CardKeys,
+    CardState,
+    Flag,
+    InstallParameters,
+    Life,
+)
 from wire.schema import Shape
 
 MODULE_AID = PACKAGE_AID + b"\x01"

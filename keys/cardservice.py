@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from enum import StrEnum
 
 from keys import ca
@@ -14,11 +13,10 @@ from keys.errors import (
     SessionRefusedError,
     StockError,
 )
-from keys.issuance import IssuanceAppender, IssuanceItem
+from keys.issuance import IssuanceItem
 from keys.securechannel import SecureChannelError
-from keys.servicecore import Keys, Made, Quotas, ServiceCore
-from keys.state import Chip, State
-from keys.trust import TrustStore
+from keys.servicecore import Made, ServiceCore
+from keys.state import Chip
 from wire import cvc, dates
 from wire.apdu import CommandApdu, ResponseApdu
 from wire.chain import IssuanceKind
@@ -45,22 +43,14 @@ class CardStep(StrEnum):
 class CardVerbs(ServiceCore):
     """Verbs about cards, over :class:`ServiceCore`."""
 
-    def __init__(
-        self,
-        trust: TrustStore,
-        keys: Keys,
-        state: State,
-        issuance: IssuanceAppender,
-        *,
-        clock: Callable[[], int],
-        random: Callable[[int], bytes],
-        quotas: Quotas | None = None,
-    ) -> None:
-        super().__init__(trust, keys, state, issuance, clock=clock, random=random, quotas=quotas)
+    def _begin(self) -> None:
+        """See :class:`ServiceCore`."""
         self._own_certificate: cvc.Certificate | None = None
         self._sessions: dict[bytes, CardSession] = {}
         self._opened_s: dict[bytes, int] = {}
-        self._vault = Vault(trust.env, trust.root_key, keys.master, keys.batches, state.chip)
+        self._vault = Vault(
+            self.env, self._trust.root_key, self._keys.master, self._keys.batches, self._state.chip
+        )
 
     def personaliser_certificate(self) -> bytes:
         """The service's own certificate for sessions in role personaliser, renewed in time."""

@@ -19,11 +19,10 @@ from keys.securechannel import HostMessaging, SecurityLevel
 from keys.state import Chip
 from wire import tlv
 from wire.apdu import CommandApdu, ResponseApdu
-from wire.ecdsa import POINT_BYTES, p256_public_key
 from wire.env import PACKAGE_AID, Environment, purse_aid
 from wire.errors import FormatError, require
 from wire.objects import Order
-from wire.purse import Ins, InstallParameters
+from wire.purse import CardKeys, Ins, InstallParameters
 
 SD_AID = bytes.fromhex("A000000151000000")
 OWN_KVN = 0x31
@@ -73,23 +72,6 @@ class TransportSets:
         if found is None:
             raise StockError("no transport keys were delivered for this chip")
         return found
-
-
-@dataclass(frozen=True, slots=True)
-class CardKeys:
-    """Both public keys (65-byte points) as they came back under R-MAC."""
-
-    channel_key: bytes
-    receipt_key: bytes
-
-    @classmethod
-    def parse(cls, raw: bytes) -> CardKeys:
-        """Read GENERATE KEYS' answer (card_os/SPEC.md)."""
-        require(len(raw) == 2 * POINT_BYTES, "GENERATE KEYS answers two points")
-        channel, receipt = raw[:POINT_BYTES], raw[POINT_BYTES:]
-        for point in (channel, receipt):
-            p256_public_key(point)
-        return cls(channel, receipt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,10 @@ class ServiceCore:
         self._clock, self._random = clock, random
         self._quotas = quotas or Quotas()
         self._lock = RLock()
+        self._begin()
+
+    def _begin(self) -> None:
+        """What a class of verbs holds besides, set when everything above is."""
 
     def enrol_approver(self, enrolment: ApproverEnrolment) -> None:
         """Take an approval key of a third person that two enrolled people signed for.

@@ -13,6 +13,7 @@ from struct import Struct
 from typing import Self
 
 from wire import dates, tlv
+from wire.ecdsa import POINT_BYTES, p256_public_key
 from wire.entitlement import MAX_WALLETS
 from wire.env import Environment, purse_aid
 from wire.errors import FormatError, require
@@ -162,6 +163,26 @@ class InstallParameters:
 
     def __bytes__(self) -> bytes:
         return bytes([self.env]) + self.root_key
+
+
+@dataclass(frozen=True, slots=True)
+class CardKeys:
+    """The card's two public keys as GENERATE KEYS answers them, uncompressed points."""
+
+    channel_key: bytes
+    receipt_key: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Self:
+        """Read 65 + 65 bytes; :class:`FormatError` for a point off the curve."""
+        require(len(raw) == 2 * POINT_BYTES, "GENERATE KEYS answers two points")
+        points = raw[:POINT_BYTES], raw[POINT_BYTES:]
+        for point in points:
+            p256_public_key(point)
+        return cls(*points)
+
+    def __bytes__(self) -> bytes:
+        return self.channel_key + self.receipt_key
 
 
 _STATE = Struct(">8s 8s B B I I H H H H H B B 4s B")

@@ -15,29 +15,9 @@ from keys.scp11 import EcdhKey, Scp11aHost
 from keys.securechannel import HostMessaging, SecureChannelError
 from wire import cvc
 from wire.apdu import CommandApdu, ResponseApdu
-from wire.ecdsa import POINT_BYTES, compress
 from wire.env import LIVE_PURSE_AID, SPECIMEN_PURSE_AID, Environment, purse_aid
-from wire.errors import FormatError, require
+from wire.errors import FormatError
 from wire.purse import SPEC_VERSION, Fci, Sw
-
-
-@dataclass(frozen=True, slots=True)
-class CardKeys:
-    """The card's two public keys as GENERATE KEYS answers them, uncompressed points."""
-
-    channel_key: bytes
-    receipt_key: bytes
-
-    @classmethod
-    def parse(cls, raw: bytes) -> Self:
-        """Read 65 + 65 bytes."""
-        require(len(raw) == 2 * POINT_BYTES, "GENERATE KEYS answers two points")
-        compress(raw[:POINT_BYTES])  # raises when a point is not on the curve
-        compress(raw[POINT_BYTES:])
-        return cls(raw[:POINT_BYTES], raw[POINT_BYTES:])
-
-    def __bytes__(self) -> bytes:
-        return self.channel_key + self.receipt_key
 
 
 @dataclass(frozen=True, slots=True)

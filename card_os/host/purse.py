@@ -17,7 +17,6 @@ from card_os.host.commands import Command
 from card_os.host.links import Link, LinkError
 from card_os.host.opening import (
     CardIdentity,
-    CardKeys,
     agree,
     exchange,
     present,
@@ -36,6 +35,7 @@ from wire.purse import (
     PIN_TRIES,
     TRANSPORT_CODE_DIGITS,
     TRANSPORT_CODE_TRIES,
+    CardKeys,
     CardState,
     Debit,
     Flag,

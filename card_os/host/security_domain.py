@@ -15,7 +15,7 @@ from typing import Protocol, Self
 from card_os.host import commands, errors
 from card_os.host.commands import Command
 from card_os.host.links import Link, LinkError
-from card_os.host.opening import CardKeys, exchange, select_purse
+from card_os.host.opening import exchange, select_purse
 from keys.kdf import BLOCK_BYTES, StaticKeys, kcv
 from keys.scp03 import InitializeUpdateAnswer, Scp03Host
 from keys.securechannel import HostMessaging, OrderError, SecureChannelError, SecurityLevel
@@ -23,7 +23,7 @@ from wire import tlv
 from wire.apdu import CommandApdu, ResponseApdu
 from wire.env import Environment
 from wire.errors import FormatError
-from wire.purse import Sw
+from wire.purse import CardKeys, Sw
 
 ISD_AID = bytes.fromhex("A000000151000000")
 MAX_BLOCK_BYTES = 223  # fits a protected short APDU at every level

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from card_os.host import errors
-from card_os.host.opening import CardIdentity, CardKeys, agree, exchange, select_purse
+from card_os.host.opening import CardIdentity, agree, exchange, select_purse
 from card_os.host.purse import PurseSession
 from card_os.host.security_domain import LocalChannel, PurseKeySession, SecurityDomainSession
 from keys.kdf import StaticKeys
@@ -29,7 +29,7 @@ from wire.apdu import CommandApdu
 from wire.cvc import CaId, CaKind, Role
 from wire.entitlement import NEVER_S, Entitlement, Lot, Script, ScriptAction
 from wire.env import PACKAGE_AID, Environment, purse_aid
-from wire.purse import Debit, InstallParameters, Void
+from wire.purse import CardKeys, Debit, InstallParameters, Void
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,6 @@ from random import Random
 from pyroaring import BitMap
 
 from card_os.host.links import InProcessLink
-from card_os.host.opening import CardKeys
 from card_os.host.purse import PurseSession
 from card_os.icc import ATR_T1
 from card_os.reference.applets import CardContext, CardServices
@@ -51,7 +50,7 @@ from wire.objects import (
     Unit,
     Window,
 )
-from wire.purse import Ins, InstallParameters
+from wire.purse import CardKeys, Ins, InstallParameters
 from wire.receipt import Interface
 
 ENV = Environment.DEMO_LIVE

@@ -1,5 +1,7 @@
 """Cards: what the key service wraps, believes and certifies; a real card at the other end."""
 
+from pathlib import Path
+
 import pytest
 
 from card_os.reference.profiles import JCOP_LIKE
@@ -7,7 +9,6 @@ from keys.cardservice import MAX_SESSION_AGE_S, MAX_SESSIONS
 from keys.cardsession import (
     OWN_KVN,
     SD_AID,
-    CardKeys,
     TransportMaster,
     TransportSets,
     install_command,
@@ -22,6 +23,7 @@ from keys.errors import (
     StockError,
     TrustError,
 )
+from keys.http import KeyClient
 from keys.kdf import diversify
 from keys.relay import CardRelay, PersonaliserKey
 from keys.scp11 import Scp11aHost
@@ -35,6 +37,7 @@ from wire.ecdsa import compress, decompress
 from wire.env import PACKAGE_AID, Environment, purse_aid
 from wire.errors import FormatError
 from wire.objects import KeyRole, Order
+from wire.purse import CardKeys
 
 
 @pytest.fixture
@@ -380,3 +383,16 @@ def test_secrets_do_not_show(w, card, relay) -> None:
         assert repr(secret)[2:-1] not in text
         assert secret.hex() not in text
     assert SD_AID
+
+
+def test_a_client_on_a_socket_loads_no_certificates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program waits 40 ms for a TLS context that nothing here uses."""
+
+    def loads(*_: object, **__: object) -> None:
+        raise AssertionError("certificates of the web were loaded")
+
+    monkeypatch.setattr("ssl.SSLContext.load_verify_locations", loads)
+    monkeypatch.setattr("ssl.SSLContext.load_default_certs", loads)
+    KeyClient(tmp_path / "keys.sock").close()
