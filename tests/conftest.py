@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from card_os.reference.external import AppletHost
 from demo.pcscd import PcscdWorld, WorldError
+from tests.support.applet_build import AppletBuildError, build
 
 CONFORMANCE_READER = 3  # the readers before it are for tests/unit/card_os
 
@@ -30,6 +32,19 @@ def pcscd_world() -> Iterator[PcscdWorld]:
         pytest.skip(f"not proved through pcscd: {error}")
     finally:
         patch.undo()
+
+
+@pytest.fixture(scope="session")
+def applet_host() -> Iterator[AppletHost]:
+    """The Java process that runs the applet, built first where that was not done yet."""
+    try:
+        build()
+    except AppletBuildError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"not proved on the Java Card applet: {error}")
+    with AppletHost() as host:
+        yield host
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

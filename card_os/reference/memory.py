@@ -190,6 +190,23 @@ class Nvm:
             h.update(struct.pack(">II", len(name), len(value)) + name + value)
         return h.digest()
 
+    def mirror(self, key: str, value: bytes) -> None:
+        """Keep a copy of memory that lies outside this one: no write of this card, never torn."""
+        self._refuse_when_dead()
+        kept = self.tear_before, self.writes, self.bytes_written
+        self.tear_before = None
+        self._write(_Op.PUT, key, value)
+        self.tear_before, self.writes, self.bytes_written = kept
+
+    def spend(self, writes: int, *, torn: bool) -> None:
+        """Count writes made outside; ``torn``: power failed after them (raises PowerLoss)."""
+        self.writes += writes
+        if self.tear_before is not None:
+            self.tear_before -= writes
+        if torn:
+            self._dead = True
+            raise PowerLoss(f"power failed before write {self.writes}")
+
     def close(self) -> None:
         """Close the file, if any; the memory is not written to any more."""
         self._dead = True
@@ -274,6 +291,21 @@ class Persistent:
     def transaction(self) -> AbstractContextManager[None]:
         """The card's one transaction; see `Nvm.transaction`."""
         return self._nvm.transaction()
+
+    # For memory that lies outside, in another program (card_os.reference.external)
+
+    @property
+    def writes_left(self) -> int | None:
+        """Writes until power fails; None: it does not."""
+        return self._nvm.tear_before
+
+    def mirror(self, key: str, value: bytes) -> None:
+        """See `Nvm.mirror`."""
+        self._nvm.mirror(self._prefix + key, value)
+
+    def spend(self, writes: int, *, torn: bool) -> None:
+        """See `Nvm.spend`."""
+        self._nvm.spend(writes, torn=torn)
 
 
 class _JournalFile:

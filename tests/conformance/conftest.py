@@ -1,8 +1,10 @@
 """Where the card of the suite is: each setting gives a link to a card as its maker delivers it.
 
-`reference`: the reference card in this process. `pcscd`: the same behind a private pcscd, with
-T=0. `socket`: any program that speaks length-framed APDUs (card_os/host/socketlink.py), when
-BETANG_CONFORMANCE_SOCKET=host:port (or a path) names it. A further setting is one more line.
+`reference`: the reference card in this process. `applet`: the same security domain before the Java
+Card applet, which runs in a Java process of its own. `pcscd`: the reference card behind a private
+pcscd, with T=0. `socket`: any program that speaks length-framed APDUs
+(card_os/host/socketlink.py), when BETANG_CONFORMANCE_SOCKET=host:port (or a path) names it. A
+further setting is one more line.
 """
 
 from __future__ import annotations
@@ -27,22 +29,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from card_os.host.links import Link
+    from card_os.reference.applets import Registry
+    from card_os.reference.external import AppletHost
     from demo.pcscd import PcscdWorld
 
 SOCKET = os.environ.get("BETANG_CONFORMANCE_SOCKET", "")
-SETTINGS = ["reference", "pcscd", *(["socket"] if SOCKET else [])]
+SETTINGS = ["reference", "applet", "pcscd", *(["socket"] if SOCKET else [])]
 
 
-def _card(protocol: str) -> ReferenceCard:
+def _card(protocol: str, registry: Registry = PACKAGES) -> ReferenceCard:
     keys = TransportKeys(0x30, TRANSPORT)
     return ReferenceCard.create(
-        transport_keys=keys, serial=b"\x00\x00\x00\x01", registry=PACKAGES, random=os.urandom,
+        transport_keys=keys, serial=b"\x00\x00\x00\x01", registry=registry, random=os.urandom,
         protocol=protocol,
     )  # fmt: skip
 
 
 def _reference() -> Iterator[Callable[[], Link]]:
     yield lambda: InProcessLink(_card("t1"))
+
+
+def _applet(host: AppletHost) -> Iterator[Callable[[], Link]]:
+    yield lambda: InProcessLink(_card("t1", host.packages))
 
 
 def _pcscd(world: PcscdWorld) -> Iterator[Callable[[], Link]]:
@@ -66,6 +74,8 @@ def card_link(request: pytest.FixtureRequest) -> Iterator[Callable[[], Link]]:
     """A factory of links; a card may be the same one each time, so the bench installs anew."""
     if request.param == "pcscd":
         yield from _pcscd(request.getfixturevalue("pcscd_world"))
+    elif request.param == "applet":
+        yield from _applet(request.getfixturevalue("applet_host"))
     else:
         yield from {"reference": _reference, "socket": _socket}[request.param]()
 

@@ -1,0 +1,58 @@
+"""Build the applet and its host with Maven, once; what is missing is said in one line."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+from hashlib import sha256
+
+from card_os.reference.external import APPLET
+
+__all__ = ["AppletBuildError", "build"]
+
+_STAMP = APPLET / "target" / "betang-stamp"
+_BUILD_S = 600
+
+
+class AppletBuildError(Exception):
+    """There is no JDK or no Maven, or the build failed."""
+
+
+def build() -> None:
+    """Compile unless what is built comes from these sources. Raises AppletBuildError.
+
+    Two workers of a test run take turns.
+    """
+    for program in ("java", "javac", "mvn"):
+        if shutil.which(program) is None:
+            raise AppletBuildError(f"no {program} (packages openjdk-17-jdk-headless and maven)")
+    (APPLET / "target").mkdir(exist_ok=True)
+    with (APPLET / "target" / "betang-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wanted = _fingerprint()
+        if _STAMP.exists() and _STAMP.read_text("ascii") == wanted:
+            return
+        _maven("test-compile")
+        _STAMP.write_text(wanted, "ascii")
+
+
+def _fingerprint() -> str:
+    files = [APPLET / "pom.xml", *sorted((APPLET / "src").rglob("*.java"))]
+    whole = sha256()
+    for file in files:
+        whole.update(str(file.relative_to(APPLET)).encode() + b"\0" + file.read_bytes())
+    return whole.hexdigest()
+
+
+def _maven(goal: str) -> None:
+    """Offline where that does, else with what Maven Central has."""
+    for options in (["-o"], []):
+        command = ["mvn", "-q", "-B", *options, goal]
+        done = subprocess.run(
+            command, cwd=APPLET, capture_output=True, text=True, timeout=_BUILD_S, check=False
+        )
+        if done.returncode == 0:
+            return
+    said = (done.stdout + done.stderr).strip().splitlines()
+    raise AppletBuildError("mvn failed: " + (said[0] if said else "without a word"))
