@@ -138,6 +138,11 @@ class Kiosk:
     # --- showing ---------------------------------------------------------------------------------
 
     @property
+    def carries(self) -> bool:
+        """Whether this terminal reaches its office over a network at all."""
+        return self._carry is not None
+
+    @property
     def screen(self) -> Screen:
         """What is shown now."""
         return self.view.screen
@@ -157,7 +162,9 @@ class Kiosk:
             self.show(Busy(event.step))
 
     def _idle(self) -> Screen:
-        return Ready() if self.engine.journal.shift_officer() is not None else Closed()
+        if self.engine.journal.shift_officer() is not None:
+            return Ready()
+        return Closed(self.carries)
 
     # --- what happens at the reader --------------------------------------------------------------
 
@@ -226,7 +233,7 @@ class Kiosk:
                 self.engine.open_shift(command.officer)
                 self._settle()
             case OpenMenu():
-                self.show(Menu(self._carry is not None))
+                self.show(Menu(self.carries))
             case Carry() if self._carry is not None:
                 self._carry_now(self._carry)
             case CountShelf():
@@ -296,7 +303,7 @@ class Kiosk:
         carry(self.engine)
         said: Words = ("Data mesin sudah yang terbaru.", "The terminal's data is the newest.")
         idle = self._idle()
-        self.show(replace(idle, said=said) if isinstance(idle, Ready) else idle)
+        self.show(replace(idle, said=said) if isinstance(idle, Ready | Closed) else idle)
 
     # --- a visit ---------------------------------------------------------------------------------
 

@@ -169,6 +169,6 @@ ALLOWED: dict[type[Screen], tuple[type[Command], ...]] = {
     Why: (Because, Back),
     Bast: (HandOver, Back),
     Counting: (CloseShift, Back),
-    ShiftClosed: (Back,),
+    ShiftClosed: (Carry, Back),
     Failed: (Back,),
 }

@@ -98,9 +98,10 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Closed(Screen):
-    """No shift is open."""
+    """No shift is open. ``said`` is what came of the last thing done."""
 
-    wrong: Words | None = None
+    has_backend: bool = False
+    said: Words | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +286,7 @@ class ShiftClosed(Screen):
     officer: int
     counted: tuple[Counted, ...]
     unsent: int
+    has_backend: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,4 +311,5 @@ def close_shift(kiosk: Kiosk, screen: Counting, quantities: tuple[int, ...]) -> 
         engine.move_stock(StockMove.COUNTED, replace(one.line, quantity=one.quantity))
     engine.close_shift()
     head = engine.journal.head()
-    kiosk.show(ShiftClosed(officer, tuple(counted), head.sequence - head.acknowledged))
+    kiosk.show(ShiftClosed(officer, tuple(counted), head.sequence - head.acknowledged,
+                           kiosk.carries))  # fmt: skip

@@ -139,7 +139,7 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "The card was removed before anything was taken. Insert it again.",
     ),
     "StepRefused": (
-        "Langkah ini tidak sesuai dengan keadaan sekarang: {detail}. Tidak ada yang diubah.",
+        "Langkah ini tidak sesuai dengan keadaan sekarang. Tidak ada yang diubah.",
         "This step does not fit: {detail}. Nothing was changed.",
     ),
     # nothing to take

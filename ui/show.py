@@ -21,8 +21,9 @@ UNIT_WORDS: Final[dict[Unit, tuple[str, str]]] = {
     Unit.GRAM: ("g", "g"), Unit.MILLILITRE: ("ml", "ml"), Unit.PIECE: ("buah", "pieces"),
     Unit.VISIT: ("kunjungan", "visits"), Unit.BASKET: ("paket", "baskets"),
 }  # fmt: skip
+_ONE: Final = {"pieces": "piece", "visits": "visit", "baskets": "basket", "litres": "litre"}
 _THOUSAND = 1_000
-_LARGE = {Unit.GRAM: "kg", Unit.MILLILITRE: "liter"}
+_LARGE = {Unit.GRAM: ("kg", "kg"), Unit.MILLILITRE: ("liter", "litres")}
 
 
 def number(value: int) -> str:
@@ -43,11 +44,12 @@ def amount(value: int, unit: Unit | None) -> tuple[str, str]:
         case Unit.RUPIAH:
             return rupiah(value), rupiah(value)
         case Unit.GRAM | Unit.MILLILITRE if value and value % _THOUSAND == 0:
-            large = f"{number(value // _THOUSAND)} {_LARGE[unit]}"
-            return large, large
-    indonesian, english = UNIT_WORDS[unit]
-    if value == 1 and unit in {Unit.PIECE, Unit.VISIT, Unit.BASKET}:
-        english = english.removesuffix("s")
+            value //= _THOUSAND
+            indonesian, english = _LARGE[unit]
+        case _:
+            indonesian, english = UNIT_WORDS[unit]
+    if abs(value) == 1:
+        english = _ONE.get(english, english)
     return f"{number(value)} {indonesian}", f"{number(value)} {english}"
 
 

@@ -241,7 +241,7 @@ def test_a_day_in_the_hall(village: Village) -> None:
     v.sees("Buka sesi")
     v.picture("closed")
     v.enter("11", "Buka")
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     v.picture("ready")
     v.put()
     v.sees("Bisa diambil")
@@ -299,7 +299,7 @@ def test_a_day_in_the_hall(village: Village) -> None:
     v.sees("Cabut kartu")
     v.picture("take-out")
     v.pull()
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     # Closing time.
     v.press("Lainnya")
     v.picture("menu")
@@ -325,7 +325,7 @@ def test_a_day_in_the_hall(village: Village) -> None:
 def test_hand_over_and_the_holders_matters(village: Village) -> None:
     v = village
     v.enter("11", "Buka")
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     v.put(v.inert)
     v.sees("Tidak bisa")
     v.picture("not-active")
@@ -364,7 +364,7 @@ def test_hand_over_and_the_holders_matters(village: Village) -> None:
     v.press("Selesai")
     v.sees("Cabut kartu")
     v.pull()
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     v.put(v.inert)
     v.sees("Bisa diambil")
     expect(v.page.locator(".receipts")).to_contain_text("Rp5.000")
@@ -389,7 +389,7 @@ def test_hand_over_and_the_holders_matters(village: Village) -> None:
 def test_pulled_at_each_step(village: Village) -> None:
     v = village
     v.enter("11", "Buka")
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     # While the PIN is asked: nothing was taken.
     v.put()
     v.sees("Bisa diambil")
@@ -432,7 +432,7 @@ def test_pulled_at_each_step(village: Village) -> None:
 def test_nothing_and_strangers(village: Village) -> None:
     v = village
     v.enter("11", "Buka")
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     # Everything of this round is taken: nothing, and why.
     v.put()
     v.sees("Bisa diambil")
@@ -458,7 +458,7 @@ def test_keyboard_alone_and_late_presses(village: Village) -> None:
     v = village
     v.page.keyboard.type("11")
     v.page.keyboard.press("Enter")
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     old = v.page.locator("input[name=screen]").first.input_value()
     v.put()
     v.sees("Bisa diambil")
@@ -475,7 +475,7 @@ def test_event_to_pixels(village: Village) -> None:
     """Reader event to the first changed pixels, and to the family's screen less the card's time."""
     v = village
     v.enter("11", "Buka")
-    v.sees("Tempelkan kartu")
+    v.sees("Masukkan kartu")
     v.page.evaluate(PIXELS)
     first, family = [], []
     for _ in range(INSERTIONS):
@@ -490,7 +490,7 @@ def test_event_to_pixels(village: Village) -> None:
         family.append(seen["family"] - came_ms - v.card_s * 1000)
         v.press("Selesai")
         v.pull()
-        v.sees("Tempelkan kartu")
+        v.sees("Masukkan kartu")
     figures = {"reader event to first pixels, ms": round(statistics.median(first)),
                "to the family's screen less the card's time, ms": round(statistics.median(family)),
                "insertions": len(first)}  # fmt: skip
