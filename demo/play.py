@@ -32,7 +32,7 @@ from demo.pcscd import WorldError
 from demo.point import OFFICER, SUPERVISOR
 from demo.programs import ProgramError, Programs
 from demo.story import Story, StoryError
-from demo.tray_page import Letters, TrayPage, tray_face
+from demo.tray_page import Mailbox, TrayPage, tray_face
 
 BUILD = ROOT / "build" / "play"
 PLACES = {"TERM000A": "Balai Desa Hulu"}
@@ -124,9 +124,9 @@ def _faces(stack: ExitStack, story: Story, code: str) -> Faces:
                    str(story.office.trust), "--demo")  # fmt: skip
     page = TrayPage(
         {"desk": story.desk_tray, "point": story.tray}, story.cards(), story.specimen,
-        Letters(story.desk), story.papers["TERM000A"],
-        {"code": code, "officer": OFFICER, "supervisor": SUPERVISOR},
-        {"desk": desk, "hall": hall, "audit": audit},
+        Mailbox(story.desk), paper=story.papers["TERM000A"],
+        secrets={"code": code, "officer": OFFICER, "supervisor": SUPERVISOR},
+        faces={"desk": desk, "hall": hall, "audit": audit},
     )  # fmt: skip
     return Faces(desk, hall, audit, _tray(stack, page))
 
@@ -157,12 +157,18 @@ def _tray(stack: ExitStack, page: TrayPage) -> str:
     port = int(listening.getsockname()[1])
     config.app = tray_face(page, port, os.getuid()).app
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True),
+        threading.Thread(target=page.watch, daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
 
     def stop() -> None:
+        page.close()
         server.should_exit = True
-        thread.join(5)
+        for thread in threads:
+            thread.join(5)
 
     stack.callback(stop)
     return f"http://127.0.0.1:{port}"

@@ -21,9 +21,9 @@ class Tray:
     door: str
     protocol: str = "t1"
 
-    def _order(self, **order: Any) -> None:
+    def _order(self, **order: Any) -> dict[str, Any]:
         try:
-            ask(self.control, **order)
+            return ask(self.control, **order)
         except ServeError as e:
             raise ProgramError(f"card tray: {e}") from e
 
@@ -45,6 +45,10 @@ class Tray:
     def insert_stand_in(self, name: str) -> None:
         """Put a stand-in into the reader: foreign, unfit or dropping."""
         self._order(do="insert", state=None, card=name)
+
+    def holds_card(self) -> bool:
+        """Whether a card is in; one whose power was cut has gone out by itself."""
+        return bool(self._order(do="status")["inside"])
 
     def remove(self) -> None:
         """Take the card out."""
