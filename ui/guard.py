@@ -134,7 +134,8 @@ class Guard:
         if session is None:
             fresh, session = self._sessions.new()
         scope.setdefault("state", {})["session"] = session
-        return await self._app(scope, receive, _closed(send, fresh))
+        line = None if fresh is None else cookie_line(fresh, headers["host"])
+        return await self._app(scope, receive, _closed(send, line))
 
     def _stranger(self, scope: Scope, headers: Headers) -> str | None:
         if headers.get("host", "") not in self._door.hosts:
@@ -148,7 +149,7 @@ class Guard:
 
 
 def _cookie(headers: Headers) -> str | None:
-    found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")))
     return None if found is None else found.value
 
 
@@ -198,15 +199,20 @@ def _closed(send: Send, cookie: str | None = None) -> Send:
             headers.update(HEADERS)
             headers.setdefault("cache-control", "no-store")
             if cookie is not None:
-                headers.append("set-cookie", cookie_line(cookie))
+                headers.append("set-cookie", cookie)
         await send(message)
 
     return with_headers
 
 
-def cookie_line(value: str) -> str:
+def cookie_name(host: str) -> str:
+    """One name a port: browsers give a cookie to every port of a host, and faces are neighbours."""
+    return f"{COOKIE}-{urlsplit(f'//{host}').port or 80}"
+
+
+def cookie_line(value: str, host: str) -> str:
     """The Set-Cookie line of a session; never readable by script, never sent from elsewhere."""
-    return f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Strict"
+    return f"{cookie_name(host)}={value}; Path=/; HttpOnly; SameSite=Strict"
 
 
 def peer_uid(client: tuple[str, int], server: tuple[str, int]) -> int | None:

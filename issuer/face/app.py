@@ -101,7 +101,7 @@ def _pages(face: Face, bench: Bench) -> None:
             return _door(face, request, view)
         here.officer, here.keep[_VISIT] = command.officer, view.visit
         return RedirectResponse("/", _SEE_OTHER, {
-            "set-cookie": cookie_line(face.sessions.renew(here))
+            "set-cookie": cookie_line(face.sessions.renew(here), request.headers["host"])
         })  # fmt: skip
 
     @face.app.get("/langsung", response_class=EventSourceResponse)

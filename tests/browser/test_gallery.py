@@ -54,6 +54,16 @@ def test_shared_look(serve: Callable[..., str], page: Page) -> None:
     expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
+def test_two_faces_in_one_browser_keep_their_sessions(
+    serve: Callable[..., str], page: Page
+) -> None:
+    page.goto(serve(gallery))
+    other = page.context.new_page()
+    other.goto(serve(gallery))
+    page.click("#ask")
+    expect(page.locator("#answer")).to_have_text("10")
+
+
 def test_form_of_another_site_changes_nothing(serve: Callable[..., str], page: Page) -> None:
     page.goto(address := serve(gallery))
     for headers in ({"X-CSRF": "wrong"}, {}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
-from ui.guard import IDLE_S, SESSIONS_MAX, Sessions, peer_uid
+from ui.guard import IDLE_S, SESSIONS_MAX, Sessions, cookie_name, peer_uid
 from ui.show import amount, masked, number, rupiah, when
 from wire.objects import Unit
 
@@ -38,6 +38,11 @@ def test_a_token_is_never_shown() -> None:
     assert session.token not in repr(session)
 
 
+def test_neighbours_on_other_ports_have_cookies_of_their_own() -> None:
+    """A browser sends a host's cookies to all its ports; each face must find its own."""
+    assert cookie_name("127.0.0.1:8001") != cookie_name("127.0.0.1:8002")
+
+
 def test_the_kernel_says_who_connects() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
@@ -53,6 +58,8 @@ def test_figures_as_people_read_them() -> None:
     assert amount(5_000, Unit.GRAM) == ("5 kg", "5 kg")
     assert amount(1_500, Unit.GRAM) == ("1.500 g", "1.500 g")
     assert amount(1, Unit.BASKET) == ("1 paket", "1 basket")
+    assert amount(1_000, Unit.MILLILITRE) == ("1 liter", "1 litre")
+    assert amount(-2_000, Unit.MILLILITRE) == ("-2 liter", "-2 litres")
     assert amount(2, Unit.VISIT) == ("2 kunjungan", "2 visits")
     assert when(1_795_500_000) == ("24 Nov 2026, 13.00 WIB", "24 Nov 2026, 13:00 WIB")
     assert masked("6271011234560001") == "62••••••••••••01"
