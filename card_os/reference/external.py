@@ -29,7 +29,7 @@ __all__ = ["AppletHost", "AppletHostError", "AppletInstance", "class_path"]
 APPLET = Path(__file__).parents[1] / "applet"
 HOST_CLASS = "id.betang.purse.Host"
 STATE = "state"  # the record that mirrors the instance's memory
-INSTALL, COMMAND, SAVE, RESTORE, RESET, PLANT, DESELECT = range(0x10, 0x17)
+INSTALL, COMMAND, SAVE, RESTORE, RESET, PLANT, DESELECT, MARK, REWIND = range(0x10, 0x19)
 NO_CHANNEL, NEVER = 0xFF, 0xFFFF
 SW_OK = 0x9000
 SW_DATA = 0x6A80
@@ -147,8 +147,10 @@ class AppletInstance:
             raise AppletHostError("an applet in another program needs the card's own memory")
         self._store = store
         self._aid = services.aid
+        self._port = port
         self._connection = _Connection(port)
         self.largest_transaction = 0  # bytes of the last command's largest one
+        self.last = (b"", NO_CHANNEL, 0)  # the last command, its channel's level, its writes
         asked = bytes([len(services.aid)]) + services.aid + parameters
         if len(asked) > 127:  # Java Card hands INSTALL's data over with a signed length byte
             raise CardError(SW_DATA, "install parameters too long")
@@ -170,6 +172,20 @@ class AppletInstance:
         """Plant a bug: each transaction's first write is made outside it (for tests)."""
         self._connection.ask(PLANT)
 
+    def mark(self) -> None:
+        """Note this moment, RAM included (for tests)."""
+        self._connection.ask(MARK)
+
+    def tear(self, apdu: bytes, level: int, before: int) -> tuple[bool, bytes]:
+        """Rewind to the mark, run a command whose write number ``before`` meets no power.
+
+        Returns whether power failed, and the memory it left; the card's own memory and its
+        switch have no part in it (for tests).
+        """
+        self._connection.ask(REWIND)
+        answer = self._connection.ask(COMMAND, _ASKED.pack(Interface.CONTACT, level, before) + apdu)
+        return _DONE.unpack(answer[: _DONE.size])[0], self.state
+
     def select(self) -> bytes:
         """The FCI; RAM is wiped."""
         head = bytes((0x00, 0xA4, 0x04, 0x00, len(self._aid)))
@@ -189,7 +205,7 @@ class AppletInstance:
         tear = NEVER if left is None else min(max(left, 0), NEVER - 1)
         answer = self._connection.ask(COMMAND, _ASKED.pack(interface, level, tear) + apdu)
         torn, changed, writes, self.largest_transaction = _DONE.unpack(answer[: _DONE.size])
-        answer = answer[_DONE.size :]
+        answer, self.last = answer[_DONE.size :], (apdu, level, writes)
         if changed:
             self._mirror()
         self._store.spend(writes, torn=torn)

@@ -19,211 +19,20 @@ from card_os.reference.memory import Nvm, PowerLoss
 from card_os.reference.purse import PurseApplet
 from card_os.reference.purse_session import Operation, Session
 from card_os.reference.purse_store import Card, PurseStore, Secrets, Wallet
+from tests.support.purse_tears import COMMANDS, COUNTS_TRIES, STATES, Prepare, Step, prepared
 from tests.support.purse_world import (
-    CODE,
     FOOD,
-    OFFICER,
     OTHER_PIN,
-    PIN,
     TODAY,
     Bench,
-    HostSession,
     Refused,
     debit_of,
     stage,
-    void_of,
 )
 from wire import raw
 from wire.apdu import CommandApdu
 from wire.cvc import CaKind, Role
-from wire.entitlement import ScriptAction
 from wire.purse import Ins, Read
-
-Step = Callable[[], object]
-Prepare = Callable[[Bench], Step]
-
-
-# States: each a card that the story may meet.
-
-
-def _paid(times: int = 1) -> Bench:
-    bench = stage()
-    for _ in range(times):
-        bench.pay(amount=1)
-    return bench
-
-
-def _scripted(base: Bench, *actions: ScriptAction) -> Bench:
-    for action in actions:
-        number = base.store.card.script_number + 1
-        session = base.open()
-        session.send(Ins.SCRIPT, 0, 0, bytes(base.world.script(action, number)))
-    return base
-
-
-def _confirmed() -> Bench:
-    bench = _paid()
-    bench.open().send(Ins.CONFIRM, 0, 0, (1).to_bytes(4, "big"))
-    return bench
-
-
-def _voided() -> Bench:
-    bench = _paid()
-    bench.open(Role.SUPERVISOR).void(void_of(1))
-    return bench
-
-
-def _worn() -> Bench:
-    """A ring that went round: 31 receipts, acknowledged up to 20, then 10 more."""
-    bench = _paid(31)
-    bench.load(sequence=2, acknowledged=20, bypass_total=2)
-    for _ in range(10):
-        bench.pay(amount=1)
-    return bench
-
-
-def _eight_wallets() -> Bench:
-    bench = stage()
-    for wallet in range(1, 7):
-        bench.load(wallet=wallet, bypass_total=2)
-    return bench
-
-
-def _second_link() -> Bench:
-    bench = stage()
-    bench.pso(bench.world.link(CaKind.TERMINAL_CA, 2, key=30))
-    return bench
-
-
-STATES: dict[str, Callable[[], Bench]] = {
-    "BARE": Bench,
-    "INSTALLED": lambda: stage("INSTALLED"),
-    "KEYED": lambda: stage("KEYED"),
-    "INERT": lambda: stage("INERT"),
-    "INERT, reset pending": lambda: _scripted(stage("INERT"), ScriptAction.PIN_RESET),
-    "ACTIVE": stage,
-    "ACTIVE, reset pending": lambda: _scripted(stage(), ScriptAction.PIN_RESET),
-    "BLOCKED": lambda: _scripted(_paid(), ScriptAction.BLOCK),
-    "paid": _paid,
-    "confirmed": _confirmed,
-    "voided": _voided,
-    "ring full": lambda: _paid(31),
-    "ring worn": _worn,
-    "eight wallets": _eight_wallets,
-    "second link": _second_link,
-}
-
-
-# Commands: each prepares a session untorn and returns the one torn step.
-
-
-def _in_session(role: Role, act: Callable[[HostSession], object], **changes: object) -> Prepare:
-    def prepare(bench: Bench) -> Step:
-        session = bench.open(role, **changes)
-        return lambda: act(session)
-
-    return prepare
-
-
-def _verified(act: Callable[[HostSession], object]) -> Prepare:
-    def prepare(bench: Bench) -> Step:
-        session = bench.open()
-        session.verify()
-        return lambda: act(session)
-
-    return prepare
-
-
-def _first_read(bench: Bench) -> Step:
-    session = bench.begin(bench.world.terminal_certificate(
-        Role.PERSONALISER, serial=900, effective=TODAY.replace(day=20)
-    ))  # fmt: skip
-    return session.state
-
-
-def _personalise(bench: Bench) -> Step:
-    session = bench.open(Role.PERSONALISER)
-    data = CODE + bytes(bench.own_certificate())
-    return lambda: session.send(Ins.PERSONALISE, 0, 0, data)
-
-
-def _link(kind: CaKind, version: int, lowest: int, *, back: bool) -> Prepare:
-    def prepare(bench: Bench) -> Step:
-        link = bench.world.link(kind, version, key=31, lowest_kept=lowest, back=back)
-        return lambda: bench.pso(link)
-
-    return prepare
-
-
-def _load(session: HostSession, **changes: object) -> object:
-    card = session.bench.store.card
-    sequence = 1 + max(
-        [w.entitlement_sequence for w in session.bench.store.wallets(card)], default=0
-    )
-    entitlement = session.bench.entitlement(sequence=sequence, **changes)
-    return session.send(Ins.LOAD, 0, 0, bytes(entitlement))
-
-
-def _script(action: ScriptAction) -> Callable[[HostSession], object]:
-    def act(session: HostSession) -> object:
-        number = session.bench.store.card.script_number + 1
-        script = session.bench.world.script(action, number, issued=TODAY.replace(day=9))
-        return session.send(Ins.SCRIPT, 0, 0, bytes(script))
-
-    return act
-
-
-def _sequence(session: HostSession) -> int:
-    return session.bench.store.card.sequence
-
-
-COMMANDS: dict[str, Prepare] = {
-    "GENERATE KEYS": lambda b: b.generate_keys,
-    "PSO link T": _link(CaKind.TERMINAL_CA, 7, 1, back=False),
-    "PSO link T, slots emptied": _link(CaKind.TERMINAL_CA, 7, 7, back=True),
-    "PSO link I": _link(CaKind.ISSUER, 7, 1, back=False),
-    "READ STATE": _first_read,
-    "PERSONALISE": _personalise,
-    "LOAD": _in_session(
-        Role.TERMINAL,
-        lambda s: _load(s, loaded=1500, through=300, bypass_total=5, issued=TODAY.replace(day=9),
-                        acknowledged=_sequence(s)),
-    ),
-    "LOAD new wallet": _in_session(Role.TERMINAL, lambda s: _load(s, wallet=0x0777)),
-    **{f"SCRIPT {a.name}": _in_session(Role.TERMINAL, _script(a)) for a in ScriptAction},
-    "VERIFY": _in_session(Role.TERMINAL, lambda s: s.verify()),
-    "VERIFY wrong": _in_session(Role.TERMINAL, lambda s: s.verify(OTHER_PIN)),
-    "CHANGE PIN": _in_session(
-        Role.TERMINAL, lambda s: s.send(Ins.CHANGE_PIN, 0, 0x80, PIN + OTHER_PIN)
-    ),
-    "CHANGE PIN simple": _in_session(
-        Role.TERMINAL, lambda s: s.send(Ins.CHANGE_PIN, 0, 0x80, PIN + b"111111")
-    ),
-    "CHANGE PIN wrong": _in_session(
-        Role.TERMINAL, lambda s: s.send(Ins.CHANGE_PIN, 0, 0x80, OTHER_PIN + PIN)
-    ),
-    "ACTIVATE code": _in_session(
-        Role.HANDOVER, lambda s: s.send(Ins.ACTIVATE, 0, 0, CODE + PIN), officer=OFFICER
-    ),
-    "ACTIVATE code wrong": _in_session(
-        Role.HANDOVER, lambda s: s.send(Ins.ACTIVATE, 0, 0, CODE[::-1] + PIN), officer=OFFICER
-    ),
-    "ACTIVATE officer": _in_session(
-        Role.HANDOVER, lambda s: s.send(Ins.ACTIVATE, 1, 0, OTHER_PIN), officer=OFFICER
-    ),
-    "DEBIT": _verified(lambda s: s.debit(debit_of(_sequence(s)))),
-    "DEBIT bypass": _in_session(
-        Role.SUPERVISOR, lambda s: s.debit(debit_of(_sequence(s)), p1=1)
-    ),
-    "VOID": _in_session(Role.SUPERVISOR, lambda s: s.void(void_of(_sequence(s)))),
-    "CONFIRM": _in_session(
-        Role.TERMINAL,
-        lambda s: s.send(Ins.CONFIRM, 0, 0, _sequence(s).to_bytes(4, "big")),
-    ),
-}  # fmt: skip
-
-COUNTS_TRIES = {"VERIFY", "CHANGE PIN", "ACTIVATE"}
-
 
 # What is compared.
 
@@ -272,18 +81,6 @@ class Outcome:
     changed: bool = False
 
 
-def _prepared(base: Bench, prepare: Prepare) -> tuple[Bench, Step] | None:
-    """A copy of the card, up to the torn step; None where the state does not get that far.
-
-    Always with the same randomness, so that two copies do the same.
-    """
-    bench = base.fork(seed=5)
-    try:
-        return bench, prepare(bench)
-    except Refused:
-        return None
-
-
 def _run(step: Step) -> None:
     """Do it; a refusal is an outcome like another."""
     with suppress(Refused):
@@ -292,7 +89,7 @@ def _run(step: Step) -> None:
 
 def tear_everywhere(base: Bench, name: str, prepare: Prepare) -> Outcome | None:
     """Run ``name`` torn before its k-th persistent write, for every k; assert what is left."""
-    ready = _prepared(base, prepare)
+    ready = prepared(base, prepare)
     if ready is None:
         return None
     bench, step = ready
@@ -302,7 +99,7 @@ def tear_everywhere(base: Bench, name: str, prepare: Prepare) -> Outcome | None:
     count = _count_writes(base, prepare)
     counting = any(name.startswith(c) for c in COUNTS_TRIES)
     for k in range(count):
-        torn, torn_step = _prepared(base, prepare) or (bench, step)
+        torn, torn_step = prepared(base, prepare) or (bench, step)
         torn.nvm.tear_before = k
         with pytest.raises(PowerLoss):
             _run(torn_step)
@@ -320,7 +117,7 @@ def tear_everywhere(base: Bench, name: str, prepare: Prepare) -> Outcome | None:
 
 
 def _count_writes(base: Bench, prepare: Prepare) -> int:
-    ready = _prepared(base, prepare)
+    ready = prepared(base, prepare)
     assert ready is not None
     bench, step = ready
     start = bench.nvm.writes
@@ -330,7 +127,7 @@ def _count_writes(base: Bench, prepare: Prepare) -> int:
 
 @pytest.fixture(scope="module")
 def states() -> dict[str, Bench]:
-    return {name: make() for name, make in STATES.items()}
+    return {name: make(stage) for name, make in STATES.items()}
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -347,7 +144,7 @@ def test_every_tear_of_every_command_leaves_before_or_after(
 def test_every_command_is_torn_somewhere(states: dict[str, Bench]) -> None:
     for name, prepare in COMMANDS.items():
         counts = [
-            _count_writes(bench, prepare) for bench in states.values() if _prepared(bench, prepare)
+            _count_writes(bench, prepare) for bench in states.values() if prepared(bench, prepare)
         ]
         assert max(counts) > 0, f"{name} wrote nothing in any state"
 
@@ -404,7 +201,7 @@ def test_a_ring_that_shows_its_spare_slot_is_found(monkeypatch: pytest.MonkeyPat
             return None
         return self._must(f"ring/{(sequence - 1) % 32}")
 
-    bench = _worn()
+    bench = STATES["ring worn"](stage)
     monkeypatch.setattr("card_os.reference.purse_store.PurseStore.receipt", careless)
     with pytest.raises(AssertionError, match="tear before write"):
         tear_everywhere(bench, "DEBIT", COMMANDS["DEBIT"])
@@ -460,7 +257,7 @@ def test_no_command_exceeds_the_transaction_limit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Nvm, "_commit", measured)
     for name in ("KEYED", "INERT", "paid", "second link"):
         for prepare in COMMANDS.values():
-            ready = _prepared(STATES[name](), prepare)
+            ready = prepared(STATES[name](stage), prepare)
             if ready is not None:
                 _run(ready[1])
     assert 0 < max(sizes) <= 384

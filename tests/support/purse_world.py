@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from card_os.reference.applets import CardContext, CardServices
+from card_os.reference.applets import Applet, CardContext, CardServices
 from card_os.reference.errors import CardError
 from card_os.reference.memory import Nvm, Persistent
 from card_os.reference.purse import PurseApplet
@@ -242,7 +242,7 @@ class Bench:
 
     def __init__(
         self, world: World | None = None, nvm: Nvm | None = None, seed: int = 1,
-        applet_class: Callable[..., PurseApplet] = PurseApplet,
+        applet_class: Callable[..., Applet] = PurseApplet,
         interface: Interface = Interface.CONTACT,
     ) -> None:  # fmt: skip
         self.world = world or World()
@@ -252,7 +252,7 @@ class Bench:
         self.applet_class = applet_class
         self.applet = self._make()
 
-    def _make(self) -> PurseApplet:
+    def _make(self) -> Applet:
         env = self.world.env
         parameters = bytes(InstallParameters(env, point(ROOT)))
         services = CardServices(purse_aid(env), self.random)
@@ -266,12 +266,12 @@ class Bench:
         return PurseStore(Persistent(self.nvm, PREFIX))
 
     def fork(
-        self, applet_class: Callable[..., PurseApplet] | None = None, seed: int | None = None
+        self, applet_class: Callable[..., Applet] | None = None, seed: int | None = None
     ) -> Bench:
         """An independent copy of the card, freshly selected; with ``seed`` its randomness too."""
         seed = int.from_bytes(self.random(4), "big") if seed is None else seed
         chosen = applet_class or self.applet_class
-        return Bench(self.world, self.nvm.fork(), seed, chosen, self.interface)
+        return type(self)(self.world, self.nvm.fork(), seed, chosen, self.interface)
 
     def power_on(self) -> None:
         """Power and SELECT: RAM is gone."""
@@ -379,20 +379,26 @@ class Bench:
         return session.debit(debit_of(self.store.card.sequence, amount, wallet))
 
 
-@lru_cache(maxsize=8)
-def _stages(env: Environment) -> dict[str, Bench]:
-    installed = Bench(World(env)).give_links()
+def stages(first: Bench) -> dict[str, Bench]:
+    """A card in every life, from a fresh one."""
+    installed = first.fork().give_links()
     keyed = installed.fork()
     keyed.generate_keys()
     inert = keyed.fork().personalise()
     active = inert.fork().activate()
     active.load(bypass_total=2)
     active.load(wallet=CASH, loaded=50_000, cap=50_000, bypass_total=2)
-    return {"INSTALLED": installed, "KEYED": keyed, "INERT": inert, "ACTIVE": active}
+    lives = {"INSTALLED": installed, "KEYED": keyed, "INERT": inert, "ACTIVE": active}
+    return {"BARE": first, **lives}
+
+
+@lru_cache(maxsize=8)
+def _stages(env: Environment) -> dict[str, Bench]:
+    return stages(Bench(World(env)))
 
 
 def stage(life: str = "ACTIVE", env: Environment = ENV) -> Bench:
-    """A fresh copy of a card in that life, links given.
+    """A fresh copy of a card in that life, links given but for BARE.
 
     ACTIVE has `PIN`, the wallets FOOD (L 1000, cap 400) and CASH (L 50 000) and two bypasses.
     """

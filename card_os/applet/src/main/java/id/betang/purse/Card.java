@@ -103,8 +103,7 @@ final class Card {
     }
 
     void setCount(short at, short value) {
-        store.put(v, at, (byte) (value >> 8));
-        store.put(v, (short) (at + 1), (byte) value);
+        store.putShort(v, at, value);
     }
 
     void set(short at, byte value) {

@@ -141,6 +141,9 @@ public class Purse extends Applet {
         if ((sw & (short) 0xFFF0) == Sw.VERIFICATION_FAILED) {
             n = messaging.wrap(buf, (short) 0, sw);  // a warning carries a MAC (GPC Amd D §6.2.5)
         }
+        if (sw == Sw.FAULT) {
+            wipe();
+        }
         ram.clearWork();
         if (n > 0) {
             apdu.setOutgoingAndSend((short) 0, n);

@@ -72,6 +72,11 @@ class Store {
         to[tt] = value;
     }
 
+    /** Write two bytes; within a transaction a part of it. */
+    void putShort(byte[] to, short tt, short value) {
+        Util.setShort(to, tt, value);
+    }
+
     /** A new PIN with all its tries; within a transaction a part of it. */
     void update(OwnerPIN pin, byte[] from, short at, byte digits) {
         pin.update(from, at, digits);

@@ -103,8 +103,7 @@ final class Trust {
         store.put(v, place, a, version, (short) 2);
         store.put(v, (short) (place + 2), spare);
         if (Bytes.compare(v, other, a, lowest, (short) 2) < 0) {
-            store.put(v, other, (byte) 0);
-            store.put(v, (short) (other + 1), (byte) 0);
+            store.putShort(v, other, (short) 0);
         }
         store.put(v, highest, a, version, (short) 2);
         if (a[(short) (at + Cvc.STEP_BACK)] == 1) {

@@ -1,9 +1,12 @@
 package id.betang.purse;
 
 import java.lang.ref.WeakReference;
+import java.lang.reflect.Array;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.IdentityHashMap;
 import java.util.List;
+import java.util.Map;
 
 import com.licel.jcardsim.base.SimulatorRuntime;
 import com.licel.jcardsim.base.TransientMemory;
@@ -16,7 +19,10 @@ import javacard.framework.ISOException;
 final class Chip {
     private static final int SELECT_HEAD = 5;
 
-    private final SimulatorRuntime runtime = new SimulatorRuntime(new WeakMemory());
+    private final WeakMemory memory = new WeakMemory();
+    private final SimulatorRuntime runtime = new SimulatorRuntime(memory);
+    private byte[] markedState = new byte[0];
+    private Map<Object, Object> markedRam = Map.of();
     private HostPurse purse;
     private byte[] aid = new byte[0];
 
@@ -79,6 +85,24 @@ final class Chip {
             store().tearBefore = -1;
         }
         runtime.reset();
+    }
+
+    /** Note this moment, RAM included; {@link #rewind} comes back to it as often as wanted. */
+    void mark() {
+        markedState = State.save(store());
+        markedRam = new IdentityHashMap<>();
+        for (Object array : memory.live()) {
+            if (array instanceof byte[] bytes) {
+                markedRam.put(array, bytes.clone());
+            } else if (array instanceof boolean[] flags) {
+                markedRam.put(array, flags.clone());
+            }
+        }
+    }
+
+    void rewind() {
+        State.restore(store(), markedState);
+        markedRam.forEach((array, was) -> System.arraycopy(was, 0, array, 0, Array.getLength(was)));
     }
 
     /** jCardSim keeps every transient array it ever made; its ciphers make one per use. */

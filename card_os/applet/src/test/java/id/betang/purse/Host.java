@@ -33,6 +33,8 @@ import jdk.net.ExtendedSocketOptions;
  * 15 PLANT    a bug: each transaction's first write is made outside it
  *                                          15
  * 16 DESELECT                              16
+ * 17 MARK     note this moment             17
+ * 18 REWIND   come back to it, RAM included  18
  * </pre>
  *
  * <p>The port is the first line of the standard output; the process ends with its standard input.
@@ -48,6 +50,8 @@ public final class Host {
     private static final int RESET = 0x14;
     private static final int PLANT = 0x15;
     private static final int DESELECT = 0x16;
+    private static final int MARK = 0x17;
+    private static final int REWIND = 0x18;
     private static final int NEVER = 0xFFFF;
     private static final byte[] NONE = {};
     // card_os/icc.py, ATR_T1
@@ -161,6 +165,14 @@ public final class Host {
             case DESELECT -> {
                 chip.purse().deselect();
                 send(out, DESELECT, NONE);
+            }
+            case MARK -> {
+                chip.mark();
+                send(out, MARK, NONE);
+            }
+            case REWIND -> {
+                chip.rewind();
+                send(out, REWIND, NONE);
             }
             default -> throw new EOFException("a frame of an unknown kind");
         }

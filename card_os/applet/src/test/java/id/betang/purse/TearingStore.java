@@ -148,6 +148,11 @@ final class TearingStore extends Store {
     }
 
     @Override
+    void putShort(byte[] to, short tt, short value) {
+        put(to, tt, new byte[] {(byte) (value >> 8), (byte) value}, (short) 0, (short) 2);
+    }
+
+    @Override
     void update(OwnerPIN pin, byte[] from, short at, byte digits) {
         tick(digits);
         counted(digits + 1);
