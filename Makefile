@@ -1,6 +1,6 @@
 # Betang. Every target sets up what it needs; the work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo play test lint lock campaigns-reduced sim-world ci-user clean
+.PHONY: help demo play test applet lint lock campaigns-reduced sim-world ci-user clean
 ONCE ?=
 SEED ?=
 
@@ -17,6 +17,9 @@ play: ## the demo's world with three faces in a browser (SEED=n other families)
 
 test: ## run every test (ARGS='tests/unit -k name' for some)
 	@scripts/test $(ARGS)
+
+applet: ## build the Java Card applet and run its Java tests (needs a JDK and Maven)
+	@scripts/applet
 
 lint: ## ruff and mypy --strict
 	@scripts/setup test

@@ -55,12 +55,18 @@ def class_path() -> str:
 class AppletHost:
     """The Java process; ends with `close`, or with this process."""
 
-    def __init__(self) -> None:
-        """Start it. Raises AppletHostError without a JDK or a build."""
+    def __init__(self, installed: bytes = b"") -> None:
+        """Start it. Raises AppletHostError without a JDK or a build.
+
+        ``installed``: INSTALL parameters of a purse that every connection finds installed, for
+        hosts that speak to it without a security domain (card_os.host.socketlink).
+        """
         java = shutil.which("java")
         if java is None:
             raise AppletHostError("there is no java on this machine (openjdk-17-jdk-headless)")
         command = [java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", class_path(), HOST_CLASS]
+        if installed:
+            command += ["--install", installed.hex()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         line = self._stdout.readline().strip()
         if not line:

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from card_os.reference.external import APPLET
 
-__all__ = ["AppletBuildError", "build"]
+__all__ = ["AppletBuildError", "build", "java_tests"]
 
 _STAMP = APPLET / "target" / "betang-stamp"
 _BUILD_S = 600
@@ -37,6 +37,14 @@ def build() -> None:
         _STAMP.write_text(wanted, "ascii")
 
 
+def java_tests() -> None:
+    """Run the Java tests of what is built. Raises AppletBuildError with what Maven said."""
+    build()
+    with (APPLET / "target" / "betang-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _maven("surefire:test")
+
+
 def _fingerprint() -> str:
     files = [APPLET / "pom.xml", *sorted((APPLET / "src").rglob("*.java"))]
     whole = sha256()
@@ -54,5 +62,5 @@ def _maven(goal: str) -> None:
         )
         if done.returncode == 0:
             return
-    said = (done.stdout + done.stderr).strip().splitlines()
-    raise AppletBuildError("mvn failed: " + (said[0] if said else "without a word"))
+    said = (done.stdout + done.stderr).strip()
+    raise AppletBuildError(f"mvn {goal} failed: {said[:4000] or 'without a word'}")

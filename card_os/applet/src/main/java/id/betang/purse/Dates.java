@@ -64,7 +64,7 @@ final class Dates {
     }
 
     private static short two(byte[] a, short at) {
-        return (short) (((a[at] >> 4) & 0x0F) * 10 + (a[at] & 0x0F));
+        return (short) ((short) (((a[at] >> 4) & 0x0F) * 10) + (a[at] & 0x0F));
     }
 
     private static byte bcd(short value) {

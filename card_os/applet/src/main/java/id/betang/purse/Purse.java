@@ -81,12 +81,15 @@ public class Purse extends Applet {
     private short parameters(byte[] a, short offset) {
         short aid = (short) (offset + 1);
         short at = (short) (aid + a[offset]);
-        at = (short) (at + 1 + a[at]);
+        at = (short) ((short) (at + 1) + a[at]);
         short first = (short) (at + 1);
-        boolean good = a[at] == PARAMETERS_BYTES && curve.contains(a, (short) (first + 1));
+        if (a[at] != PARAMETERS_BYTES) {
+            ISOException.throwIt(Sw.DATA);
+        }
         byte world = (byte) (a[first] & 0x7F);
-        good &= world == 1 || world == 2;
-        good &= a[offset] == 8
+        boolean good = curve.contains(a, (short) (first + 1))
+            && (world == 1 || world == 2)
+            && a[offset] == 8
             && Bytes.compare(a, aid, FCI, FCI_AID, (short) 7) == 0
             && a[(short) (aid + 7)] == world;
         if (!good) {
@@ -229,12 +232,12 @@ public class Purse extends Applet {
         if (kind == Cvc.MALFORMED || kind == Cvc.CARD) {
             ISOException.throwIt(Sw.DATA);
         }
-        // The point of the certificate verified last was looked at when it was verified
-        if (!trust.cached(buf, at, lc) && !curve.contains(buf, (short) (at + Cvc.key(kind)))) {
+        boolean known = trust.isKnown(buf, at, lc);
+        if (!known && !curve.contains(buf, (short) (at + Cvc.key(kind)))) {
             ISOException.throwIt(Sw.DATA);
         }
         if (kind == Cvc.TERMINAL) {
-            trust.hold(buf, at);
+            trust.hold(buf, at, known);
         } else {
             if (inSession) {
                 ISOException.throwIt(Sw.CONDITIONS);

@@ -45,17 +45,15 @@ final class Trust {
         store.point(root, a, rootAt);
     }
 
-    /** Hold the terminal certificate of n bytes, or refuse it; writes nothing. */
-    void hold(byte[] a, short at) {
+    /** Hold a terminal certificate, or refuse it; {@code known}: {@link #isKnown}. Writes nothing. */
+    void hold(byte[] a, short at, boolean known) {
         ECPublicKey key = key(Cvc.TERMINAL, a, (short) (at + Cvc.ISSUER_VERSION));
         if (Dates.compare(a, (short) (at + Cvc.EXPIRES), card.v, Card.DATE) < 0) {
             ISOException.throwIt(Sw.DATE);
         }
         checkStep(a, (short) (at + Cvc.EFFECTIVE));
         byte[] s = ram.session;
-        sha.doFinal(a, at, (short) 202, s, Ram.DIGEST);
-        if (Bytes.zero(card.v, Card.CACHE, Card.HASH_BYTES)
-            || !Bytes.same(card.v, Card.CACHE, s, Ram.DIGEST, Card.HASH_BYTES)) {
+        if (!known || !Bytes.same(card.v, Card.CACHE, s, Ram.DIGEST, Card.HASH_BYTES)) {
             verify(key, a, at, Cvc.TERMINAL);
         }
         s[Ram.ROLE] = a[(short) (at + Cvc.ROLE)];
@@ -69,11 +67,14 @@ final class Trust {
         s[Ram.HELD] = Bytes.YES;
     }
 
-    /** Whether the certificate of n bytes is the one verified last, so that its key is a point. */
-    boolean cached(byte[] a, short at, short n) {
-        sha.doFinal(a, at, n, ram.work, (short) 0);
+    /**
+     * Whether the certificate of n bytes is the one verified last, signature and all: its point was
+     * looked at then. Its hash stays in RAM.
+     */
+    boolean isKnown(byte[] a, short at, short n) {
+        sha.doFinal(a, at, n, ram.session, Ram.DIGEST);
         return !Bytes.zero(card.v, Card.CACHE, Card.HASH_BYTES)
-            && Bytes.same(card.v, Card.CACHE, ram.work, (short) 0, Card.HASH_BYTES);
+            && Bytes.same(card.v, Card.CACHE, ram.session, Ram.DIGEST, Card.HASH_BYTES);
     }
 
     /** Check a link and write it at once. */

@@ -13,7 +13,9 @@ import com.licel.jcardsim.base.TransientMemory;
 
 import javacard.framework.AID;
 import javacard.framework.APDU;
+import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
+import javacard.framework.SystemException;
 
 /** One simulated chip with one purse on it. */
 final class Chip {
@@ -39,6 +41,8 @@ final class Chip {
             runtime.installApplet(name, a, (short) 0, (byte) a.length);
         } catch (ISOException e) {
             return e.getReason() & 0xFFFF;
+        } catch (SystemException e) {
+            return ISO7816.SW_UNKNOWN;  // an exception within the applet
         }
         purse = HostPurse.LAST.get();
         aid = instance;

@@ -5,6 +5,9 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.io.PrintStream;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
@@ -75,6 +78,8 @@ public final class Host {
         byte[] parameters = args.length == 2 ? HexFormat.of().parseHex(args[1]) : NONE;
         try (ServerSocket server = new ServerSocket(0, 64, InetAddress.getByName("127.0.0.1"))) {
             System.out.println(server.getLocalPort());
+            System.out.flush();
+            System.setOut(new PrintStream(OutputStream.nullOutputStream()));  // jCardSim chats
             endWithParent();
             while (true) {
                 Socket socket = server.accept();
@@ -115,8 +120,8 @@ public final class Host {
             }
         } catch (EOFException | SocketException e) {
             return;  // the other end closed it: the chip is gone
-        } catch (IOException e) {
-            throw new java.io.UncheckedIOException(e);
+        } catch (IOException | UncheckedIOException e) {
+            System.err.println("betang applet host: " + e.getMessage());
         }
     }
 
