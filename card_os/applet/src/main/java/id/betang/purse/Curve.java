@@ -1,10 +1,19 @@
 package id.betang.purse;
 
+import javacard.framework.Util;
 import javacard.security.ECKey;
+import javacard.security.ECPrivateKey;
+import javacard.security.KeyAgreement;
+import javacard.security.KeyBuilder;
+import javacard.security.PrivateKey;
 
 /**
- * P-256: its parameters, set by hand because platforms have no agreed defaults, and whether a point
- * lies on it. The check is our own arithmetic: what a platform does with a bad point is not said.
+ * P-256: its parameters, set by hand because platforms have no agreed defaults, whether a point lies
+ * on it, and key agreement with points that do.
+ *
+ * <p>What a platform does with a bad point is not said by its interface, so it is asked at INSTALL:
+ * when its key agreement refuses every one of {@link #PROBES}, it checks the points from then on;
+ * else our own arithmetic does, some hundred thousand byte codes a point.
  */
 final class Curve {
     static final short FIELD_BYTES = 32;
@@ -42,11 +51,71 @@ final class Curve {
     private static final byte[] FOLD_AT = {0, 12, 24, 28};
     private static final byte[] FOLD_SIGN = {1, -1, -1, 1};
 
-    private final byte[] w;
+    /** Bytes of G replaced to make points that are none: offset, value. */
+    private static final byte[] PROBES = {64, (byte) 0xF4, 1, 0x6A, 33, 0x4E, 0, 0x02, 0, 0x00};
+    /** A private key that keeps nothing secret: points are tried with it. */
+    private static final byte[] TRIAL = {
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+        0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+        0x11, 0x13};
 
-    /** {@code work}: 96 bytes from offset 0 are used. */
+    private final byte[] w;
+    private final KeyAgreement agreement;
+    private final ECPrivateKey trial;
+    /** Whether the platform's key agreement refuses what is no point. */
+    final boolean platformChecks;
+
+    /**
+     * {@code work}: 100 bytes from offset 0 are used. Needs ALG_EC_SVDP_DH_PLAIN, the x coordinate
+     * itself: ALG_EC_SVDP_DH hashes it with SHA-1, and no key of X9.63 with SHA-256 comes out of
+     * that. A chip without PLAIN refuses the installation.
+     */
     Curve(byte[] work) {
         w = work;
+        agreement = KeyAgreement.getInstance(KeyAgreement.ALG_EC_SVDP_DH_PLAIN, false);
+        trial = (ECPrivateKey) KeyBuilder.buildKey(
+            KeyBuilder.TYPE_EC_FP_PRIVATE, KeyBuilder.LENGTH_EC_FP_256, false);
+        domain(trial);
+        trial.setS(TRIAL, (short) 0, FIELD_BYTES);
+        platformChecks = refusesProbes();
+    }
+
+    private boolean refusesProbes() {
+        boolean refused = true;
+        for (short i = 0; i < (short) PROBES.length; i = (short) (i + 2)) {
+            Util.arrayCopyNonAtomic(G, (short) 0, w, FIELD_BYTES, POINT_BYTES);
+            w[(short) (FIELD_BYTES + PROBES[i])] = PROBES[(short) (i + 1)];
+            refused &= !agree(trial, w, FIELD_BYTES, w, (short) 0);
+        }
+        Util.arrayFillNonAtomic(w, FIELD_BYTES, POINT_BYTES, (byte) 0);
+        w[FIELD_BYTES] = 0x04;
+        return refused && !agree(trial, w, FIELD_BYTES, w, (short) 0)
+            && agree(trial, G, (short) 0, w, (short) 0);
+    }
+
+    /** The shared x coordinate, 32 bytes; false when the platform refuses the point. */
+    boolean agree(PrivateKey key, byte[] a, short at, byte[] to, short tt) {
+        try {
+            agreement.init(key);
+            return agreement.generateSecret(a, at, POINT_BYTES, to, tt) == FIELD_BYTES;
+        } catch (RuntimeException e) {  // CryptoException, or what else a platform throws
+            return false;
+        }
+    }
+
+    /** Whether 65 bytes are an uncompressed point on the curve; destroys 96 bytes of work. */
+    boolean contains(byte[] a, short at) {
+        if (platformChecks) {
+            return isUncompressed(a, at) && agree(trial, a, at, w, (short) 0);
+        }
+        return computes(a, at);
+    }
+
+    /** Whether they are 04, x, y with x and y below p. */
+    static boolean isUncompressed(byte[] a, short at) {
+        return a[at] == 0x04
+            && Bytes.compare(a, (short) (at + 1), P, (short) 0, FIELD_BYTES) < 0
+            && Bytes.compare(a, (short) (at + 33), P, (short) 0, FIELD_BYTES) < 0;
     }
 
     static void domain(ECKey key) {
@@ -58,12 +127,11 @@ final class Curve {
         key.setK((short) 1);
     }
 
-    /** Whether 65 bytes are 04, x, y with x, y below p and y y = x x x - 3 x + b. */
-    boolean contains(byte[] a, short at) {
+    /** The same by our own arithmetic: y y = x x x - 3 x + b. */
+    boolean computes(byte[] a, short at) {
         short x = (short) (at + 1);
         short y = (short) (at + 33);
-        if (a[at] != 0x04 || Bytes.compare(a, x, P, (short) 0, FIELD_BYTES) >= 0
-            || Bytes.compare(a, y, P, (short) 0, FIELD_BYTES) >= 0) {
+        if (!isUncompressed(a, at)) {
             return false;
         }
         multiply(a, x, a, x, (short) 0);  // x x

@@ -5,19 +5,13 @@ import javacard.framework.ISOException;
 import javacard.framework.Util;
 import javacard.security.CryptoException;
 import javacard.security.ECPublicKey;
-import javacard.security.KeyAgreement;
 import javacard.security.KeyBuilder;
 import javacard.security.KeyPair;
 import javacard.security.MessageDigest;
 import javacard.security.PrivateKey;
 import javacard.security.ECPrivateKey;
 
-/**
- * MUTUAL AUTHENTICATE, the card's end of SCP11a (GPC Amd F): one parameter set, both sides ephemeral.
- *
- * <p>Needs ALG_EC_SVDP_DH_PLAIN, the x coordinate itself. ALG_EC_SVDP_DH hashes it with SHA-1, and no
- * key of X9.63 with SHA-256 comes out of that: a chip without PLAIN refuses the installation.
- */
+/** MUTUAL AUTHENTICATE, the card's end of SCP11a (GPC Amd F): one parameter set, both ephemeral. */
 final class Scp11 {
     private static final byte[] CONTROL_REFERENCE = {
         (byte) 0xA6, 0x0D, (byte) 0x90, 0x02, 0x11, 0x01, (byte) 0x95, 0x01, 0x3C,
@@ -36,7 +30,6 @@ final class Scp11 {
     private final Curve curve;
     private final Messaging messaging;
     private final MessageDigest sha;
-    private final KeyAgreement agreement;
     private final KeyPair ephemeral;
     private final boolean inRam;
 
@@ -46,7 +39,6 @@ final class Scp11 {
         this.curve = curve;
         this.messaging = messaging;
         this.sha = sha;
-        agreement = KeyAgreement.getInstance(KeyAgreement.ALG_EC_SVDP_DH_PLAIN, false);
         PrivateKey key = keyInRam();
         inRam = key != null;
         ephemeral = store.ephemeralPair(key);
@@ -78,7 +70,7 @@ final class Scp11 {
         if (lc != COMMAND_BYTES
             || Bytes.compare(buf, at, CONTROL_REFERENCE, (short) 0, REFERENCE_BYTES) != 0
             || Bytes.compare(buf, tlv, EPHEMERAL, (short) 0, (short) 3) != 0
-            || !curve.contains(buf, (short) (tlv + 3))) {
+            || (!curve.platformChecks && !curve.contains(buf, (short) (tlv + 3)))) {
             ISOException.throwIt(Sw.DATA);
         }
         generate();
@@ -101,12 +93,14 @@ final class Scp11 {
     /** X9.63 with SHA-256 over ShSee, ShSss and 3C 88 10: three hashes to work[KEYS]. */
     private void derive(byte[] buf, short peer, PrivateKey channel) {
         byte[] w = ram.work;
-        agreement.init(ephemeral.getPrivate());
-        agreement.generateSecret(buf, peer, Curve.POINT_BYTES, w, (short) 0);
-        agreement.init(channel);
-        agreement.generateSecret(ram.session, Ram.KEY, Curve.POINT_BYTES, w, Curve.FIELD_BYTES);
+        boolean agreed = Curve.isUncompressed(buf, peer)
+            && curve.agree(ephemeral.getPrivate(), buf, peer, w, (short) 0)
+            && curve.agree(channel, ram.session, Ram.KEY, w, Curve.FIELD_BYTES);
         if (inRam) {
             ephemeral.getPrivate().clearKey();
+        }
+        if (!agreed) {
+            ISOException.throwIt(Sw.DATA);
         }
         short counter = (short) (2 * Curve.FIELD_BYTES);
         Util.arrayFillNonAtomic(w, counter, (short) 4, (byte) 0);
