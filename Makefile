@@ -1,6 +1,6 @@
 # Betang. Every target sets up what it needs; the work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo play test applet lint lock campaigns-reduced sim-world ci-user clean
+.PHONY: help demo play test applet lint lock campaigns-reduced sim-world sim-applet ci-user clean
 ONCE ?=
 SEED ?=
 
@@ -37,6 +37,10 @@ campaigns-reduced: ## the long campaigns, short enough for CI
 sim-world: ## the simulated village with its adversaries (N=steps, MINUTES=m, SEED=s)
 	@scripts/setup test
 	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/campaigns.d/sim-world
+
+sim-applet: ## random commands to the reference card and the applet (N=sequences, MINUTES=m, SEED=s)
+	@scripts/setup test
+	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/campaigns.d/sim-applet
 
 ci-user: ## the demo as an ordinary user with sudo (root only)
 	@scripts/ci-user

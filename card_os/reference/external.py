@@ -64,7 +64,7 @@ class AppletHost:
         java = shutil.which("java")
         if java is None:
             raise AppletHostError("there is no java on this machine (openjdk-17-jdk-headless)")
-        command = [java, "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", class_path(), HOST_CLASS]
+        command = [java, "-cp", class_path(), HOST_CLASS]
         if installed:
             command += ["--install", installed.hex()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

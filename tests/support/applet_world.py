@@ -10,13 +10,13 @@ from struct import Struct
 
 from card_os.reference.external import AppletInstance
 from card_os.reference.memory import Nvm
-from card_os.reference.purse_store import CardKeys, PurseStore, TrustSlot
+from card_os.reference.purse_store import Card, CardKeys, PurseStore, TrustSlot
 from keys.scp11 import SoftwareEcdhKey
 from tests.support.purse_world import Bench
 from wire.cvc import CaKind
 from wire.purse import PIN_DIGITS, TRANSPORT_CODE_DIGITS, Life
 
-__all__ = ["AppletBench", "records_of"]
+__all__ = ["AppletBench", "patched", "records_of"]
 
 # Card.java
 _CARD = Struct(">B B B B 8s 4s 4s 2s 2s 2s 2s 2s 4s 4s 32s 32s B B B B B 16s")
@@ -128,3 +128,19 @@ class AppletBench(Bench):
     def receipt_key(self) -> SoftwareEcdhKey:
         """The card's receipt key."""
         return self.store.keys(self.store.card).receipt
+
+
+def patched(state: bytes, card: Card, receipt: bytes) -> bytes:
+    """An applet's memory with the counts of ``card``, every ring slot filled with ``receipt``."""
+    changed = bytearray(state)
+    counts = (
+        card.sequence.to_bytes(4, "big") + card.acknowledged.to_bytes(4, "big")
+        + card.script_number.to_bytes(2, "big") + card.script_count.to_bytes(2, "big")
+        + card.pin_set_count.to_bytes(2, "big")
+    )  # fmt: skip
+    changed[2 + 12 : 2 + 12 + len(counts)] = counts
+    memory = _Memory(state)
+    before = ("card", "trust", "wallets", "entitlements", "statements", "certificate")
+    at = sum(2 + len(memory.arrays[name]) for name in before) + 2
+    changed[at : at + 32 * _RECEIPT_BYTES] = receipt * 32
+    return bytes(changed)
