@@ -189,7 +189,7 @@ TITLES: Final[dict[str, tuple[str, str]]] = {
     "Refused.card-issued": ("Kartu ini sudah selesai", "Issued already"),
     "KeyServiceRefused": ("Layanan kunci menolak", "Key service refused"),
     "WrongKeys": ("Kunci pabrik tidak cocok", "Maker's keys do not fit"),
-    "Interrupted": ("Kartu terlepas", "Card left"),
+    "Interrupted": ("Kartu terlepas", "The card came out"),
     "Faulty": ("Jawaban kartu salah", "Card answered wrongly"),
     "Unfinishable": ("Tidak dapat diselesaikan", "Cannot be finished"),
     "Waiting": ("Menunggu hak", "Waits for entitlements"),
