@@ -16,7 +16,7 @@ from card_os.reference.foreign import ForeignCard, UnfitCard
 from card_os.reference.vpcd import VpcdSlot
 from demo.pcscd import PcscdWorld
 from issuer.cards import PcscStack
-from issuer.face.app import HERE, make_face
+from issuer.face.app import make_face
 from issuer.face.bench import BenchThread
 from issuer.place import Place
 from tests.browser.conftest import SCREENS
@@ -24,7 +24,6 @@ from tests.unit.issuer.bench_world import WORDS, Office, place_of, proofs
 from tests.unit.issuer.desk_world import DeskWorld
 from ui.face import HERE as UI
 from ui.guard import Door
-from ui.words import Words
 from wire.env import Environment
 
 READER = 2
@@ -319,16 +318,3 @@ def test_another_browser_is_outside_until_it_signs_in_and_then_the_first_is(
     heading(page, "Layar ini sudah tertutup")
     assert page.locator("#family").inner_text() == ""
     context.close()
-
-
-# --- words -------------------------------------------------------------------------------------
-
-
-def test_every_word_of_the_pages_has_its_english() -> None:
-    missing = set()
-    for path in HERE.glob("templates/*.html"):
-        for text in re.findall(r"_\(\s*(?:\"([^\"]+)\"|'([^']+)')", path.read_text("utf-8")):
-            said = text[0] or text[1]
-            if Words("en").say(said) == said and said != "Program {n}":
-                missing.add(said)
-    assert not missing, sorted(missing)

@@ -497,10 +497,3 @@ def test_event_to_pixels(village: Village) -> None:
     (SCREENS.parent / "hall-pixels.json").write_text(json.dumps(figures))
     sys.stderr.write(f"{figures}\n")
     assert statistics.median(first) < 300
-
-
-def test_every_text_has_its_english() -> None:
-    folder = Path(__file__).parents[2] / "terminal" / "face" / "templates"
-    for path in folder.rglob("*.html"):
-        for _, words in re.findall(r"""_\((["'])(.*?)\1""", path.read_text("utf-8")):
-            assert words in english(), (path.name, words)
