@@ -178,6 +178,10 @@ class AppletInstance:
         """Plant a bug: each transaction's first write is made outside it (for tests)."""
         self._connection.ask(PLANT)
 
+    def restore(self, state: bytes) -> None:
+        """Change the persistent memory under a running session (for tests of faults)."""
+        self._connection.ask(RESTORE, state)
+
     def mark(self) -> None:
         """Note this moment, RAM included (for tests)."""
         self._connection.ask(MARK)

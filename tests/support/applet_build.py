@@ -13,6 +13,7 @@ __all__ = ["AppletBuildError", "build", "java_tests"]
 
 _STAMP = APPLET / "target" / "betang-stamp"
 _BUILD_S = 600
+JCARDSIM_SHA256 = "db6de7ffde71651c45d00df7e160771685cec3e14e444bf36b796658d289942f"
 
 
 class AppletBuildError(Exception):
@@ -34,6 +35,9 @@ def build() -> None:
         if _STAMP.exists() and _STAMP.read_text("ascii") == wanted:
             return
         _maven("test-compile")
+        for jar in (APPLET / "target" / "lib").glob("*.jar"):
+            if sha256(jar.read_bytes()).hexdigest() != JCARDSIM_SHA256:
+                raise AppletBuildError(f"{jar.name} is not the file we know")
         _STAMP.write_text(wanted, "ascii")
 
 
