@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from card_os.reference.external import APPLET, AppletHost
@@ -24,7 +25,10 @@ def test_every_habit_stands_where_the_document_says() -> None:
 def test_the_figures_are_those_measured(applet_host: AppletHost) -> None:
     """Code size alone may differ by compiler: it is an estimate and labelled so."""
     done = subprocess.run(
-        [ROOT / "scripts" / "applet-figures"], capture_output=True, text=True, check=True
+        [sys.executable, ROOT / "scripts" / "applet-figures"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     for table in done.stdout.split("\n\n")[:2]:
         assert table.strip() in DOC

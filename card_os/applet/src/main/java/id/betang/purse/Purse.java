@@ -2,6 +2,7 @@ package id.betang.purse;
 
 import javacard.framework.APDU;
 import javacard.framework.Applet;
+import javacard.framework.CardRuntimeException;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
@@ -32,6 +33,7 @@ public class Purse extends Applet {
     private static final short FCI_WORLD = 11;
     private static final short FCI_ENVIRONMENT = 16;
 
+    private final Store store;
     private final Gate gate;
     private final Ram ram;
     private final Curve curve;
@@ -54,6 +56,7 @@ public class Purse extends Applet {
      * Throws 6A80 for parameters that SPEC.md refuses.
      */
     protected Purse(Store store, Gate gate, byte[] a, short offset) {
+        this.store = store;
         this.gate = gate;
         ram = new Ram();
         curve = new Curve(ram.work);
@@ -140,6 +143,11 @@ public class Purse extends Applet {
             n = answer(buf, lc);
         } catch (ISOException e) {
             sw = e.getReason();
+        } catch (CardRuntimeException e) {
+            sw = Sw.FAULT;  // the platform refused what cannot be refused
+        }
+        if (sw != ISO7816.SW_NO_ERROR) {
+            store.abandon();
         }
         if ((sw & (short) 0xFFF0) == Sw.VERIFICATION_FAILED) {
             n = messaging.wrap(buf, (short) 0, sw);  // a warning carries a MAC (GPC Amd D §6.2.5)

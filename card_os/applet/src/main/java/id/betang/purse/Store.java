@@ -62,6 +62,13 @@ class Store {
         JCSystem.commitTransaction();
     }
 
+    /** Roll back, if a transaction is open: a command that was refused leaves none behind. */
+    void abandon() {
+        if (JCSystem.getTransactionDepth() != 0) {
+            JCSystem.abortTransaction();
+        }
+    }
+
     /** Copy; within a transaction a part of it. */
     void put(byte[] to, short tt, byte[] from, short at, short n) {
         Util.arrayCopy(from, at, to, tt, n);

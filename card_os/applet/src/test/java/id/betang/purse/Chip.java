@@ -55,11 +55,11 @@ final class Chip {
     }
 
     TearingStore store() {
-        return purse.store;
+        return purse.testStore;
     }
 
     HostGate gate() {
-        return purse.gate;
+        return purse.testGate;
     }
 
     Purse purse() {

@@ -5,13 +5,13 @@ public final class HostPurse extends Purse {
     /** The instance installed last in this thread. */
     static final ThreadLocal<HostPurse> LAST = new ThreadLocal<>();
 
-    final TearingStore store;
-    final HostGate gate;
+    final TearingStore testStore;
+    final HostGate testGate;
 
     private HostPurse(TearingStore store, HostGate gate, byte[] a, short offset) {
         super(store, gate, a, offset);
-        this.store = store;
-        this.gate = gate;
+        testStore = store;
+        testGate = gate;
     }
 
     /** Called by jCardSim. */

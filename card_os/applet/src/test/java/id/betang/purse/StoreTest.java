@@ -51,6 +51,17 @@ class StoreTest {
     }
 
     @Test
+    void whatIsAbandonedNeverHappened() {
+        store.begin();
+        store.put(a, (short) 0, ONES, (short) 0, (short) 5);
+        store.abandon();
+        assertArrayEquals(new byte[400], a);
+        store.abandon();  // none is open: nothing happens
+        twoPuts();
+        assertEquals(1, a[0]);
+    }
+
+    @Test
     void aBulkBodyTearsInTheMiddle() {
         store.tearBefore = 1;
         assertThrows(TearException.class,

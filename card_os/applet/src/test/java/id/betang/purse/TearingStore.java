@@ -130,6 +130,11 @@ final class TearingStore extends Store {
     }
 
     @Override
+    void abandon() {
+        rollBack();
+    }
+
+    @Override
     void put(byte[] to, short tt, byte[] from, short at, short n) {
         tick(n);
         counted(n);
