@@ -1,15 +1,17 @@
-"""The backend over HTTP, loopback (contract in docs/ledger.md#http). Errors are RFC 9457.
+"""The backend over HTTP (contract in docs/ledger.md#http). Errors are RFC 9457.
 
-Handlers are plain functions: FastAPI runs each in a thread, and none keeps a transaction open
-while the key service is asked, which appends to ``/v1/issuance`` of this same process.
+Two applications over one office: :func:`make_app` is the stations' door, where nothing is entered
+that a station's own key did not sign; :func:`make_office_app` is the office's own, for whoever may
+open its socket.
+
+Jobs run in threads, and none keeps a transaction open while the key service is asked, which
+appends to ``/v1/issuance`` of this same process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any
 
-from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import (
@@ -31,7 +33,6 @@ from wire import cbor
 from wire.errors import FormatError, WireError, require
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-APPENDING_THREADS = 2
 OUTCOME = "Betang-Upload"
 """Header of an upload's answer: ``accepted``, or ``exists`` for a duplicate."""
 CBOR, SEQUENCE, PROBLEM = "application/cbor", "application/cbor-seq", "application/problem+json"
@@ -47,7 +48,7 @@ def problem(code: Code, status: int, detail: str, **more: Any) -> JSONResponse:
 
 
 class Metrics:
-    """Counters of one application, without personal data."""
+    """Counters of both doors, without personal data."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -80,11 +81,23 @@ def _hex(text: str, size: int = 8) -> bytes:
 Body = Annotated[bytes, Depends(_body)]
 
 
-def make_app(office: Office) -> FastAPI:
-    """The application over one office."""
-    app = FastAPI(title="Betang backend", version="1", docs_url=None, redoc_url=None)
-    metrics = Metrics()
-    app.state.office = office
+def make_app(office: Office, metrics: Metrics | None = None) -> FastAPI:
+    """The stations' door; ``metrics`` are those that the office's door shows."""
+    app = _app("Betang backend")
+    _station_routes(app, office, metrics or Metrics())
+    _read_routes(app, office)
+    return app
+
+
+def make_office_app(office: Office, metrics: Metrics | None = None) -> FastAPI:
+    """The office's own door. It asks nobody who he is: serve it on a socket of its owner's."""
+    app = _app("Betang office")
+    _office_routes(app, office, metrics or Metrics())
+    return app
+
+
+def _app(title: str) -> FastAPI:
+    app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.exception_handler(BackendError)
     async def _backend(_: Request, e: BackendError) -> JSONResponse:
@@ -105,14 +118,10 @@ def make_app(office: Office) -> FastAPI:
         notes.log().error("unforeseen", error=type(e).__name__)
         return problem(Code.BACKEND, 500, type(e).__name__)
 
-    _routes(app, office, metrics)
-    _read_routes(app, office, metrics)
     return app
 
 
-def _routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
-    appending = CapacityLimiter(APPENDING_THREADS)
-
+def _station_routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
     @app.post("/v1/uploads")
     async def uploads(raw: Body) -> Response:
         try:
@@ -123,34 +132,10 @@ def _routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
         metrics.uploads.labels(answer.outcome.value).inc()
         return Response(answer.ack, media_type=CBOR, headers={OUTCOME: answer.outcome.value})
 
-    @app.post("/v1/issuance")
-    async def append(raw: Body) -> Response:
-        items = decode_items(raw)
-        # A thread of its own: jobs that wait for each other may hold all the common ones, and
-        # the one they wait for waits for the key service, which waits for this.
-        await to_thread.run_sync(office.append_issuance, items, limiter=appending)
-        metrics.appended.inc(len(items))
-        return Response(status_code=200)
-
-    @app.post("/v1/enrolments")
-    async def enrol(
-        raw: Body,
-        area: Annotated[str, Query(max_length=64)],
-        place: Annotated[str, Query(max_length=64)],
-    ) -> Response:
-        request = StationRequest.parse(raw)
-        return Response(await run_in_threadpool(office.enrol, request, area, place),
-                        media_type=CBOR)  # fmt: skip
-
     @app.post("/v1/certificates")
     async def renew(raw: Body) -> Response:
         request = StationRequest.parse(raw)
         return Response(await run_in_threadpool(office.renew, request), media_type=CBOR)
-
-    @app.post("/v1/officers")
-    async def officer(raw: Body) -> Response:
-        wish = OfficerRequest.parse(raw)
-        return Response(await run_in_threadpool(office.certify_officer, wish), media_type=CBOR)
 
     @app.post("/v1/cards/{card}/entitlements")
     def entitle(card: str) -> Response:
@@ -163,7 +148,7 @@ def _sequence(items: list[bytes]) -> Response:
     return Response(cbor.encode_sequence(items), media_type=SEQUENCE)
 
 
-def _read_routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
+def _read_routes(app: FastAPI, office: Office) -> None:
     @app.get("/v1/bundles/{station}")
     def bundle(station: str, epoch: int = 0, counter: int = 0) -> Response:
         raw = office.bundle(_hex(station), (epoch, counter) if counter else None)
@@ -187,10 +172,6 @@ def _read_routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
     def certificates(station: str) -> Response:
         return _sequence(office.certificates_of(_hex(station)))
 
-    @app.get("/v1/report")
-    def report() -> dict[str, Any]:
-        return office.report()
-
     @app.get("/v1/health")
     def health() -> dict[str, Any]:
         with office.db.read() as session:
@@ -198,12 +179,40 @@ def _read_routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
                     "ledger": ledger.head(session)[0],
                     "issuance": issuance.head(session)[0]}  # fmt: skip
 
+
+def _office_routes(app: FastAPI, office: Office, metrics: Metrics) -> None:
+    @app.post("/v1/issuance")
+    async def append(raw: Body) -> Response:
+        # Here and not in a thread: jobs that wait for each other may hold all of them, and the one
+        # they wait for waits for the key service, which waits for this. The chain takes one
+        # append at a time anyway.
+        items = decode_items(raw)
+        office.append_issuance(items)
+        metrics.appended.inc(len(items))
+        return Response(status_code=200)
+
+    @app.post("/v1/enrolments")
+    async def enrol(
+        raw: Body,
+        area: Annotated[str, Query(max_length=64)],
+        place: Annotated[str, Query(max_length=64)],
+    ) -> Response:
+        request = StationRequest.parse(raw)
+        return Response(await run_in_threadpool(office.enrol, request, area, place),
+                        media_type=CBOR)  # fmt: skip
+
+    @app.post("/v1/officers")
+    async def officer(raw: Body) -> Response:
+        wish = OfficerRequest.parse(raw)
+        return Response(await run_in_threadpool(office.certify_officer, wish), media_type=CBOR)
+
+    @app.get("/v1/report")
+    def report() -> dict[str, Any]:
+        return office.report()
+
     @app.get("/metrics")
     def scrape() -> Response:
         with office.db.read() as session:
             metrics.head.labels("ledger").set(ledger.head(session)[0])
             metrics.head.labels("issuance").set(issuance.head(session)[0])
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-AppFactory = Callable[[Office], FastAPI]

@@ -1,7 +1,8 @@
 """``betang-backend``: the registry's and finance's work at the command line.
 
-Every command works on one data folder (``--data``). ``serve`` runs the HTTP API, which the key
-service needs before it signs; the other commands may run beside it.
+Every command works on one data folder (``--data``). ``serve`` runs the HTTP API: one door
+for stations, and one for the office, which the key service needs before it signs. The other
+commands may run beside it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from backend.page import page
 from backend.signing import KeyVerbs
 from keys.enrol import OfficerRequest, StationRequest
 from keys.errors import KeysError
+from keys.program import quiet
 from keys.store import SealedStore
 from wire import cbor
 from wire.cvc import Certificate
@@ -199,17 +201,10 @@ def _export(office: Office, a: argparse.Namespace) -> Any:
 
 
 def _serve(office: Office, a: argparse.Namespace) -> Any:
-    import uvicorn  # noqa: PLC0415 - no other command needs a server
-
-    from backend.api import make_app  # noqa: PLC0415
+    from backend.serve import serve  # noqa: PLC0415 - no other command needs a server
 
     config = load_config(a.data)
-    port = config.port if a.port is None else a.port
-    if a.socket:
-        uvicorn.run(make_app(office), uds=str(a.socket), log_level="warning", access_log=False)
-    else:
-        uvicorn.run(make_app(office), host=config.listen, port=port, log_level="warning",
-                    access_log=False)  # fmt: skip
+    serve(office, a.data, config.listen, config.port if a.port is None else a.port)
     return {}
 
 
@@ -249,9 +244,8 @@ def _parser() -> argparse.ArgumentParser:
     add("setup", _setup, "links, parameters, first hotlist").add_argument(
         "--link", type=Path, action="append", default=[]
     )
-    serve = add("serve", _serve, "the HTTP API")
+    serve = add("serve", _serve, "the stations' door on TCP, the office's own at DATA/office.sock")
     serve.add_argument("--port", type=int)
-    serve.add_argument("--socket", type=Path)
     _registry_arguments(add)
     _station_arguments(add)
     _loss_arguments(add)
@@ -376,11 +370,14 @@ def _run(a: argparse.Namespace) -> Any:
             office.db.engine.dispose()
 
 
+@quiet
 def main(argv: list[str] | None = None) -> int:
     """Run one command; 0, or 1 with a line that says what happened."""
     a = _parser().parse_args(argv)
     try:
         answer = _run(a)
+    except BrokenPipeError:  # quiet() judges whose
+        raise
     except BackendError as e:
         print(f"{messages.text(e.code, a.lang)} ({e})", file=sys.stderr)
         return 1

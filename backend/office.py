@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -31,35 +31,21 @@ from backend import (
     reserves,
     settle,
 )
-from backend.admit import admit
-from backend.clock import Clock
-from backend.db import Database
+from backend.drafts import BATCH, Drafts, ask
 from backend.errors import (
-    BackendError,
     ConflictError,
     ForkError,
     ProofError,
-    RefusedError,
-    SignerError,
     UnknownError,
     WalletFullError,
 )
 from backend.importgate import ImportResult
 from backend.ingest import Answer
 from backend.models import Certificate, Station
-from backend.signing import Authority, KeyVerbs
 from keys.enrol import OfficerRequest, Provision, StationRequest
-from keys.errors import (
-    ApprovalError,
-    IssuanceError,
-    KeysError,
-    PossessionError,
-    UnreachableError,
-)
+from keys.errors import PossessionError
 from keys.issuance import IssuanceItem
 from keys.service import EntitlementWish
-from keys.signer import Signer
-from keys.trust import TrustStore
 from wire.bundle import Bundle, pack
 from wire.chain import IssuanceKind
 from wire.entitlement import ScriptAction
@@ -76,14 +62,11 @@ from wire.objects import (
     Order,
     Parameters,
     Programme,
-    SignedShape,
     StationKind,
     StockDelivery,
     TerminalLost,
 )
 
-BATCH = 5_000
-R = TypeVar("R")
 DEFAULT_PARAMETERS = Parameters(
     version=1, gap_age_s=30 * 86_400, returned_age_s=7 * 86_400, statement_age_s=30 * 86_400,
     card_skew_s=86_400, data_stale_warn_s=14 * 86_400, data_stale_stop_s=35 * 86_400,
@@ -92,18 +75,12 @@ DEFAULT_PARAMETERS = Parameters(
 
 
 @dataclass(slots=True)
-class Office:
+class Office(Drafts):
     """The backend at work. ``pepper`` gives what makes pseudonyms; it never leaves here."""
 
-    db: Database
-    trust: TrustStore
-    keys: KeyVerbs
-    authority: Authority
-    ack: Signer = field(repr=False)
-    clock: Clock
     pepper: Callable[[], bytes] = field(repr=False)
 
-    # --- signing ------------------------------------------------------------
+    # --- issuance log ------------------------------------------------------------
 
     def append_issuance(self, items: Sequence[IssuanceItem]) -> None:
         """What a signer appends before it releases anything; durable when this returns."""
@@ -112,110 +89,6 @@ class Office:
 
     append_many = append_issuance
     """An Office is an :class:`keys.issuance.IssuanceAppender` for a signer in this process."""
-
-    def sign(self, shape: type[SignedShape]) -> list[bytes]:
-        """Have every draft of one kind signed and entered; hashes of the objects."""
-        with self.db.turn(shape.KIND):
-            return self._sign_drafts(shape)
-
-    def _sign_drafts(self, shape: type[SignedShape]) -> list[bytes]:
-        """The same, for who has the turn: what an interrupted job left is signed with it."""
-        made: list[bytes] = []
-        while True:
-            part = self._drafts(shape)
-            if not part:
-                return made
-            try:
-                signed = self._sign([shape.parse(payload) for _, payload in part])
-            except RefusedError:
-                with self.db.write() as session:
-                    objects.drop(session, self.trust, [row_id for row_id, _ in part])
-                raise
-            with self.db.write() as session:
-                for (row_id, _), raw in zip(part, signed, strict=True):
-                    now_s = self.clock()
-                    digest = objects.complete(session, self.trust, row_id, raw, now_s)
-                    if shape in {Decision, TerminalLost}:
-                        lost.conclude(session, self.trust.env, digest, now_s)
-                    made.append(digest)
-                heads.publish(session, self.ack, self.trust.env, self.clock())
-
-    def _drafts(self, shape: type[SignedShape]) -> list[tuple[int, bytes]]:
-        """The oldest drafts of one kind; one that may not be signed any more is dropped."""
-        with self.db.read() as session:
-            held = objects.unsigned(session, shape.KIND)[:BATCH]
-            drafts = [(d.id or 0, d.payload) for d in held]
-            faults = {row_id: self._fault(session, shape.parse(raw)) for row_id, raw in drafts}
-        for row_id, fault in faults.items():
-            if fault is not None:
-                with self.db.write() as session:
-                    objects.drop(session, self.trust, [row_id])
-                raise fault
-        return drafts
-
-    def _fault(self, session: Session, shape: SignedShape) -> BackendError | None:
-        """Why this may not be signed; None for what was signed and only its answer was lost."""
-        try:
-            admit(session, shape)
-        except BackendError as e:
-            return None if objects.is_logged(session, self.trust, shape) else e
-        return None
-
-    def _sign(self, shapes: list[SignedShape]) -> list[bytes]:
-        if shapes[0].SIGNER == KeyRole.POLICY:
-            return [self._sign_policy(s) for s in shapes]
-        return self._with_two(
-            shapes[0].KIND, [bytes(s) for s in shapes],
-            lambda r, a: self._sign_registry(shapes, r, a),
-        )  # fmt: skip
-
-    def _sign_registry(
-        self, shapes: list[SignedShape], request: bytes, approval: bytes
-    ) -> list[bytes]:
-        """Two people may have thought for a minute: what came meanwhile is judged once more."""
-        self._drafts(type(shapes[0]))
-        return self.keys.sign_registry(shapes, request, approval)
-
-    def _sign_policy(self, shape: SignedShape) -> bytes:
-        """Two people are asked only for a step that the signer does not take without them."""
-        try:
-            return self.keys.sign_policy(shape)
-        except ApprovalError:
-            return self._with_two(
-                shape.KIND, [bytes(shape)], lambda r, a: self.keys.sign_policy(shape, r, a)
-            )
-        except KeysError as e:
-            raise SignerError(f"key service: {e}") from e
-
-    def _with_two(
-        self, action: str, payloads: Sequence[bytes], call: Callable[[bytes, bytes], R]
-    ) -> R:
-        """Have two people allow these bytes, then the signer sign them.
-
-        Their request is kept while the signer's answer is not known: asked again with it, the
-        signer gives what it made.
-        """
-        request, approval = self.authority.allow(action, payloads)
-        try:
-            made = call(request, approval)
-        except (IssuanceError, UnreachableError) as e:
-            raise SignerError(f"key service: {e}") from e
-        except BackendError:  # overtaken while they thought
-            self.authority.close(action, payloads)
-            raise
-        except KeysError as e:
-            self.authority.close(action, payloads)
-            raise SignerError(f"key service: {e}") from e
-        self.authority.close(action, payloads)
-        return made
-
-    def _draft_and_sign(
-        self, shape: type[SignedShape], draft: Callable[[Session], R]
-    ) -> tuple[R, list[bytes]]:
-        with self.db.turn(shape.KIND):
-            with self.db.write() as session:
-                made = draft(session)
-            return made, self._sign_drafts(shape)
 
     # --- import ------------------------------------------------------------
 
@@ -346,7 +219,7 @@ class Office:
             self._finish_enrolment(request.station)
         certificates: tuple[bytes, ...] = ()
         if request.kind == StationKind.TERMINAL:
-            certificates = (_ask(lambda: self.keys.certify_terminal(request)),)
+            certificates = (ask(lambda: self.keys.certify_terminal(request)),)
         bundle = b"" if request.kind == StationKind.DESK else self.bundle(request.station, None)
         with self.db.read() as session:
             station = session.get(Station, request.station)
@@ -375,7 +248,7 @@ class Office:
             raise UnknownError("no such station")
         if held.log_key != request.log_key:
             raise ConflictError("this station id was enrolled with another log key")
-        return _ask(lambda: self.keys.certify_terminal(request))
+        return ask(lambda: self.keys.certify_terminal(request))
 
     def certify_officer(self, wish: OfficerRequest) -> bytes:
         """An officer's certificate at one terminal."""
@@ -402,7 +275,7 @@ class Office:
                 draft = bundles.compose(session, self.trust, station, base, self.clock())
             if draft is None:
                 return None
-            signed = _ask(lambda: self.keys.sign_policy(draft.bundle))
+            signed = ask(lambda: self.keys.sign_policy(draft.bundle))
             with self.db.write() as session:
                 self.trust.verify(Bundle, signed)
                 bundles.keep(session, draft, signed)
@@ -530,11 +403,3 @@ def _proven(request: StationRequest | OfficerRequest) -> None:
         request.verify()
     except PossessionError as e:
         raise ProofError(str(e)) from e
-
-
-def _ask(call: Callable[[], R]) -> R:
-    """Call the key service; what it refuses or cannot is a :class:`SignerError`."""
-    try:
-        return call()
-    except KeysError as e:
-        raise SignerError(f"key service: {e}") from e

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from demo.programs import Programs
+from keys.doors import client
 
 PEOPLE = {"1": "ask", "2": "agree"}
 """Number of each of the two people, and what they do for every action."""
@@ -25,6 +26,7 @@ ACTIONS = (
     "hotlist", "order", "parameters", "programme", "scripts", "terminal-lost", "verification",
 )  # fmt: skip
 """What they sign for; anything else they refuse."""
+REPORT_S = 30.0
 
 
 def free_port() -> int:
@@ -49,13 +51,18 @@ class Office:
 
     @property
     def url(self) -> str:
-        """Address of the backend."""
+        """Address of the backend, as stations reach it."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def key_socket(self) -> Path:
         """Socket of the key service."""
         return self.root / "keys" / "keys.sock"
+
+    @property
+    def door(self) -> Path:
+        """Socket of the backend's own door, which only the office's programs reach."""
+        return self.root / "backend" / "office.sock"
 
     @property
     def trust(self) -> Path:
@@ -126,7 +133,7 @@ class Office:
                                   "serve", "--port", str(self.port))  # fmt: skip
         self.programs.serve(argv, self._answers)
         argv = self.programs.argv("keys.cli", "serve", "--demo", "--data", str(self.root / "keys"),
-                                  "--backend", self.url)  # fmt: skip
+                                  "--backend", str(self.door))  # fmt: skip
         self.programs.serve(argv, self.key_socket.exists)
         self.backend("setup", "--link", str(self.root / "links.cbor"))
 
@@ -135,6 +142,11 @@ class Office:
             return httpx.get(f"{self.url}/v1/health", timeout=5).is_success
         except httpx.TransportError:
             return False
+
+    def report(self) -> Any:
+        """The reconciliation, asked at the office's own door."""
+        with client(self.door, REPORT_S) as http:
+            return http.get("/v1/report").json()
 
     def read_registry(self, data: Path) -> Any:
         """Import households, programmes, verifications, decree and funds; the counts."""

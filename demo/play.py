@@ -194,7 +194,7 @@ class Clerk(threading.Thread):
 
     def work(self) -> None:
         """Settle and export when the report changed since last time."""
-        now = httpx.get(f"{self._story.office.url}/v1/report", timeout=30).json()
+        now = self._story.office.report()
         seen = (now["counts"], now["uploads"])
         if seen == self._seen:
             return

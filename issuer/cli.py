@@ -19,8 +19,6 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from card_os.host.links import HostError, Link, LinkError, NoCard
 from issuer import messages, office
 from issuer.bulk import MAX_CARDS, STOP_AFTER, run_bulk
@@ -34,10 +32,12 @@ from issuer.outcomes import Event, KeyServiceRefused, Outcome
 from issuer.personalise import Desk
 from issuer.place import Place
 from issuer.reading import read_card
+from keys.doors import client_at
 from keys.errors import Code as KeyCode
 from keys.errors import KeysError
 from keys.http import KeyClient
 from keys.messages import MESSAGES as KEY_MESSAGES
+from keys.program import quiet
 from keys.store import write_private
 from wire.env import DEMO_BIT, Environment
 from wire.errors import WireError
@@ -51,6 +51,7 @@ ORDER_BYTES, CARD_BYTES = 16, 8
 COSE_START = b"\xd2\x84"
 
 
+@quiet
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 an error, 2 wrong use, 3 a card was not issued."""
     parser = _parser()
@@ -59,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--data: the desk's folder is needed")
     try:
         return int(a.run(a) or OK)
+    except BrokenPipeError:  # quiet() judges whose
+        raise
     except IssuerError as e:
         _complain(a, messages.ERRORS[e.code], str(e))
     except KeysError as e:
@@ -141,7 +144,7 @@ def _office(a: argparse.Namespace, opened: Opened) -> Iterator[office.Office | N
     if not url:
         yield None
         return
-    with httpx.Client(base_url=url) as client:
+    with client_at(url) as client:
         yield office.Office(client)
 
 

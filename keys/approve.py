@@ -24,6 +24,7 @@ from keys.describe import ACTIONS, describe
 from keys.errors import ApprovalError, KeysError, StoreError, TrustError
 from keys.exchange import Exchange, Part, Pending
 from keys.messages import MESSAGES
+from keys.program import quiet
 from keys.signer import Ed25519Signer, Signer
 from keys.store import DEFAULT_LOG_N, SealedStore, write_private
 from keys.trust import TrustStore
@@ -138,11 +139,14 @@ _ANSWER = {Role.ASK: Part.REQUEST, Role.AGREE: Part.APPROVAL}
 # --- commands -------------------------------------------------------------------------------
 
 
+@quiet
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when done, 1 refused."""
     a = _parser().parse_args(argv)
     try:
         return int(a.run(a) or 0)
+    except BrokenPipeError:  # quiet() judges whose
+        raise
     except KeysError as e:
         indonesian, english = MESSAGES[e.code]
         print(f"betang-approve: {indonesian}\n{english}\n({e})", file=sys.stderr)

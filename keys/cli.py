@@ -16,13 +16,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-import httpx
-
 from keys.errors import KeysError
 from keys.folder import KeyFolder, Secrets, TokenPlace
 from keys.hierarchy import Heads, KeyName, Root
 from keys.issuance import HttpIssuance
 from keys.messages import MESSAGES
+from keys.program import quiet
 from keys.signer import Ed25519Signer, P256Signer
 from keys.store import DEFAULT_LOG_N, SealedStore, write_private
 from keys.trust import TrustStore
@@ -37,11 +36,14 @@ DEMO_LOG_N = 12  # the demo's passphrase guards nothing; its start must not wait
 BACKEND_TIMEOUT_S = 60.0
 
 
+@quiet
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 when done, 1 refused, 2 wrong use."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments) or 0)
+    except BrokenPipeError:  # quiet() judges whose
+        raise
     except KeysError as e:
         indonesian, english = MESSAGES[e.code]
         print(f"betang-keys: {indonesian}\n{english}\n({e})", file=sys.stderr)
@@ -166,12 +168,11 @@ def _stock(a: argparse.Namespace) -> None:
 
 def _serve(a: argparse.Namespace) -> None:
     folder = _folder(a)
-    client = httpx.Client(base_url=a.backend, timeout=BACKEND_TIMEOUT_S)
-    service = folder.service(
-        read_secrets(), HttpIssuance(client), clock=lambda: int(time.time()), random=os.urandom
-    )
-    from keys.httpserver import serve  # noqa: PLC0415 - no other command needs a server
+    from keys.doors import client  # noqa: PLC0415 - no other command needs client and server
+    from keys.httpserver import serve  # noqa: PLC0415
 
+    log = HttpIssuance(client(a.backend, BACKEND_TIMEOUT_S))
+    service = folder.service(read_secrets(), log, clock=lambda: int(time.time()), random=os.urandom)
     serve(service, a.socket or a.data / "keys.sock")
 
 
@@ -202,6 +203,16 @@ def read_secrets(*, new: bool = False) -> Secrets:
     if not passphrase:
         raise ValueError("frasa sandi kosong / the passphrase is empty")
     return Secrets(passphrase, os.environ.get("BETANG_PIN", ""))
+
+
+def _socket(text: str) -> Path:
+    """A path; the issuance log is never kept behind an address of a network."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text}: bukan soket; berikan berkas office.sock dalam folder backend / "
+            "not a socket; give the file office.sock in the backend's data folder"
+        )
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -254,7 +265,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--file", type=Path, required=True)
     sub = command("serve", _serve, "serve the keys on a unix socket")
     sub.add_argument("--socket", type=Path, help="default: DATA/keys.sock")
-    sub.add_argument("--backend", required=True, help="address of the issuance log's keeper")
+    sub.add_argument(
+        "--backend", type=_socket, required=True, help="the backend's socket (DATA/office.sock)"
+    )
     return parser
 
 

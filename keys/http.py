@@ -14,6 +14,7 @@ import httpx
 
 from keys import errors
 from keys.cardservice import CardStep
+from keys.doors import over
 from keys.enrol import OfficerRequest, StationRequest
 from keys.errors import Code, KeysError, ObjectRefusedError, RevokedKeyError, UnreachableError
 from keys.service import EntitlementWish
@@ -23,7 +24,6 @@ from wire.objects import SignedShape
 
 BASE = "http://betang-keys"
 TIMEOUT_S = 120.0
-BACKLOG = 128
 CBOR_TYPE = "application/cbor"
 PROBLEM_TYPE = "application/problem+json"
 
@@ -80,8 +80,7 @@ class KeyClient:
     """
 
     def __init__(self, path: Path | None, transport: httpx.BaseTransport | None = None) -> None:
-        # Plain HTTP over a unix socket: nothing is verified, and a TLS context costs 40 ms.
-        carrier = transport or httpx.HTTPTransport(uds=str(path), verify=False)
+        carrier = transport or over(path or Path())
         self._http = httpx.Client(transport=carrier, base_url=BASE, timeout=TIMEOUT_S)
 
     def close(self) -> None:

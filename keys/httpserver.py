@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +12,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
 from keys.cardservice import CardStep
+from keys.doors import listen
 from keys.enrol import OfficerRequest, StationRequest
 from keys.errors import Code, KeysError, RevokedKeyError
 from keys.http import (
-    BACKLOG,
     CBOR_TYPE,
     PROBLEM_TYPE,
     as_bytes,
@@ -163,24 +161,8 @@ def _problem(code: Code, detail: str, status: int, revocation: str | None = None
     return JSONResponse(body, status, media_type=PROBLEM_TYPE)
 
 
-def listen(path: Path) -> socket.socket:
-    """A socket at ``path`` that only its owner may use; once the path exists, it listens."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        sock.bind(str(part))
-    finally:
-        os.umask(before)
-    sock.listen(BACKLOG)
-    part.replace(path)
-    return sock
-
-
 def make_server(service: KeyService) -> uvicorn.Server:
-    """The server over ``service``; run it on :func:`listen`'s socket."""
+    """The server over ``service``; run it on :func:`keys.doors.listen`'s socket."""
     return uvicorn.Server(
         uvicorn.Config(make_app(service), log_level="warning", access_log=False, lifespan="off")
     )

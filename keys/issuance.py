@@ -61,7 +61,7 @@ class IssuanceAppender(Protocol):
 
 
 class HttpIssuance:
-    """The log kept by the backend, over its HTTP API (``client`` has the base address)."""
+    """The log kept by the backend, over the office's own door (a client of its socket)."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client

@@ -20,6 +20,7 @@ from typing import Any
 from card_os.host.links import CardMute, HostError, Link, LinkError
 from keys.errors import KeysError
 from keys.messages import MESSAGES as KEY_MESSAGES
+from keys.program import quiet
 from keys.store import write_private
 from terminal import status as status_page
 from terminal.asjson import as_json
@@ -44,11 +45,14 @@ OK, FAILED, USAGE, REFUSED = 0, 1, 2, 3
 WAIT_S = 30.0
 
 
+@quiet
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 an error, 2 wrong use, 3 the card or the step was refused."""
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments) or OK)
+    except BrokenPipeError:  # quiet() judges whose
+        raise
     except TerminalError as e:
         _complain(*ERRORS[e.code], str(e))
     except KeysError as e:
@@ -257,12 +261,12 @@ def _sync(a: argparse.Namespace) -> None:
     elif a.import_file:
         done = as_json(sync.import_file(opened.engine, a.import_file))
     else:
-        import httpx  # noqa: PLC0415
+        from keys.doors import client_at  # noqa: PLC0415
 
         url = a.http or opened.config.backend
         if not url:
             raise TransferError("no backend address: --http URL, --export FILE or --import FILE")
-        with httpx.Client(base_url=url) as client:
+        with client_at(url) as client:
             done = as_json(sync.over_http(opened.engine, opened.log_key, client))
     print(json.dumps(done))
 

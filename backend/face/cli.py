@@ -12,6 +12,7 @@ from pathlib import Path
 from backend.audit import cli
 from backend.audit.errors import AuditError
 from backend.audit.messages import MESSAGES, pick
+from keys.program import quiet
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@quiet
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; exit code 2 when nothing could be judged."""
     arguments = sys.argv[1:] if argv is None else argv

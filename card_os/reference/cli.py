@@ -18,6 +18,7 @@ from card_os.reference.serve import (
     choose_atr,
     make_cards,
 )
+from keys.program import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +113,7 @@ def _order(options: argparse.Namespace) -> dict[str, Any]:
     return order
 
 
+@quiet
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `betang-card`; return the exit code."""
     options = _parser().parse_args(argv)

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpx
 import uvicorn
 
 from card_os.host.pcsc import PcscReader
+from keys.doors import client_at
 from terminal import sync
 from terminal.config import Config, Folder, Opened
 from terminal.counter import Counter
@@ -70,7 +70,7 @@ def carrier(opened: Opened) -> Callable[[Engine], None] | None:
         return None
 
     def carry(engine: Engine) -> None:
-        with httpx.Client(base_url=url) as client:
+        with client_at(url) as client:
             sync.over_http(engine, opened.log_key, client)
 
     return carry

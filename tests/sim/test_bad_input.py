@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import event
 
 from backend import api
-from backend.api import make_app
+from backend.api import make_app, make_office_app
 from card_os.host.links import CardRemoved, NoReader
 from issuer.errors import OrderRefusedError
 from issuer.outcomes import Issued
@@ -49,6 +49,8 @@ __all__ = ["desk", "point"]
 SPECIMEN = Environment.DEMO_SPECIMEN
 BIG = 200_000
 NOTED = (Boot, log.Rejected)
+INSIDE = {"/v1/issuance", "/v1/enrolments", "/v1/officers"}
+"""Routes of the office's own door."""
 
 
 def dump(*stores: sqlite3.Connection | Path) -> str:
@@ -121,8 +123,12 @@ def office(tmp_path, monkeypatch):
     (card, *_) = w.cards(2)
     station = w.terminal(b"TERM0001")
     station.debit(card, next(iter(card.wallets)), 1)
-    with httpx.Client(transport=InProcess(make_app(w.office)), base_url="http://backend") as http:
-        yield SimpleNamespace(w=w, http=http, station=station, card=card, folder=tmp_path,
+    with (
+        httpx.Client(transport=InProcess(make_app(w.office)), base_url="http://backend") as http,
+        httpx.Client(transport=InProcess(make_office_app(w.office)), base_url="http://o") as inside,
+    ):
+        yield SimpleNamespace(w=w, http=http, inside=inside, station=station, card=card,
+                              folder=tmp_path,
                               state=lambda: dump(tmp_path, w.state._db))  # fmt: skip
     w.office.db.engine.dispose()
 
@@ -130,13 +136,17 @@ def office(tmp_path, monkeypatch):
 def refused(office, path: str, raw: bytes, why: str) -> None:
     """One RFC 9457 problem in both languages, and nothing changed."""
     before = office.state()
-    answer = office.http.post(path, content=raw)
+    answer = door_of(office, path).post(path, content=raw)
     assert 400 <= answer.status_code < 500, why
     problem = answer.json()
     assert problem["title"], why
     assert problem["title_en"], why
     assert "Traceback" not in answer.text, why
     assert office.state() == before, why
+
+
+def door_of(office, path: str) -> httpx.Client:
+    return office.inside if path.partition("?")[0] in INSIDE else office.http
 
 
 def test_uploads(office):
@@ -174,7 +184,7 @@ def test_issuance_log(office):
             refused(office, "/v1/issuance", raw, why)
     refused(office, "/v1/issuance", good, "another family for a known certificate")
     before = office.state()
-    assert office.http.post("/v1/issuance", content=b"").status_code == 200
+    assert office.inside.post("/v1/issuance", content=b"").status_code == 200
     assert office.state() == before
 
 
@@ -197,7 +207,7 @@ def test_enrolment_and_certificates(office):
             refused(office, path, raw, f"{path} {why}")
     refused(office, "/v1/certificates", bytes(request(office, b"TERM0001")), "another log key")
     refused(office, "/v1/certificates", bytes(request(office, b"NOBODY01")), "never enrolled")
-    assert office.http.post(where, content=bytes(request(office))).status_code == 200
+    assert office.inside.post(where, content=bytes(request(office))).status_code == 200
 
 
 def test_bundle_requests(office):

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from backend.api import make_app
+from backend.api import make_app, make_office_app
 from keys.enrol import OfficerRequest
 from keys.issuance import IssuanceItem
 from keys.state import Chip
@@ -78,21 +78,26 @@ def village(tmp_path, monkeypatch):
     cards = [bridge.issue(raw) for raw in office.orders(backend_world.DESK)[:3]]
     office.entitle()
     transport = InProcess(make_app(office))
-    with httpx.Client(transport=transport, base_url="http://backend") as client:
-        yield Village(tmp_path / "t", world, client, cards)
+    own = InProcess(make_office_app(office))
+    with (
+        httpx.Client(transport=transport, base_url="http://backend") as client,
+        httpx.Client(transport=own, base_url="http://office") as inside,
+    ):
+        yield Village(tmp_path / "t", world, client, inside, cards)
 
 
 class Village:
-    def __init__(self, path: Path, world, client: httpx.Client, cards):
+    def __init__(self, path: Path, world, client: httpx.Client, inside: httpx.Client, cards):
         self.world, self.client, self.cards = world, client, cards
+        self.inside = inside
         self.folder = Folder(path, demo=True, log_n=10)
         config = Config(station="TERM0001", environment=backend_world.ENV)
         random = world.random
         request = self.folder.create(config, WORDS, random)
         officer = self.folder.make_officer(Role.SUPERVISOR, 41, WORDS, random)
-        provision = client.post("/v1/enrolments?area=*&place=Balai", content=bytes(request)).content
+        provision = inside.post("/v1/enrolments?area=*&place=Balai", content=bytes(request)).content
         assert OfficerRequest.parse(bytes(officer)).verify()
-        client.post("/v1/officers", content=bytes(officer)).raise_for_status()
+        inside.post("/v1/officers", content=bytes(officer)).raise_for_status()
         self.folder.provision(provision, WORDS)
         self.reopen()
         self.opened.engine.open_shift(5)
@@ -105,7 +110,7 @@ class Village:
         return sync.over_http(self.engine, self.opened.log_key, self.client)
 
     def report(self):
-        return self.client.get("/v1/report").json()
+        return self.inside.get("/v1/report").json()
 
 
 def test_a_day_in_the_village_settles_exactly(village):

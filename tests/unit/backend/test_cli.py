@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from backend import cli
-from backend.api import make_app
+from backend.api import make_office_app
 from backend.clock import system_clock
 from backend.config import Settings, open_office
 from backend.errors import RefusedError
@@ -114,7 +114,7 @@ def person(folder: Path, number: int, role: str) -> Iterator[Path]:
 
 @contextmanager
 def programs(people: World, tmp_path: Path) -> Iterator[FastAPI]:
-    """The API (given) and the key service of an initialised folder, without the two people."""
+    """The office's door (given) and the key service of a new folder, without the two people."""
     assert init(tmp_path) == 0
     trust = TrustStore(people.trust, allow_demo=True)
     signers = {n: s for n, s in people.signers.items() if n[0] in SERVICE_ROLES}
@@ -127,7 +127,7 @@ def programs(people: World, tmp_path: Path) -> Iterator[FastAPI]:
                          clock=system_clock, random=rng.randbytes)  # fmt: skip
     asks = KeyClient(tmp_path / "k")
     office = open_office(tmp_path / "b", Settings(), asks, system_clock, demo=True)
-    app = make_app(office)
+    app = make_office_app(office)
     with serving(keys_app(service), tmp_path / "k"), serving(app, tmp_path / "a"):
         yield app
     asks.close()

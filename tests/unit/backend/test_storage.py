@@ -8,14 +8,17 @@ import resource
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from backend.api import make_app
+from backend.api import make_app, make_office_app
 from backend.db import Database, connect, sqlite_url
 from backend.errors import BusyError, FullError
+from backend.office import Office
 from demo import dataset
 from keys.hierarchy import World
 from tests.support.backend_world import TODAY, BackendWorld, make
@@ -23,6 +26,7 @@ from tests.unit.backend.test_cli import SECRET, init, people, run
 from wire.log import Boot
 
 __all__ = ["people"]
+Door = Callable[[Office], FastAPI]
 
 
 def stored(folder: Path) -> list[str]:
@@ -33,11 +37,13 @@ def stored(folder: Path) -> list[str]:
     return said
 
 
-def ask(world: BackendWorld, method: str, path: str, body: bytes = b"") -> httpx.Response:
-    """One request to the API in this process."""
+def ask(
+    world: BackendWorld, method: str, path: str, body: bytes = b"", door: Door = make_app
+) -> httpx.Response:
+    """One request to a door of the API in this process."""
 
     async def asked() -> httpx.Response:
-        transport = httpx.ASGITransport(make_app(world.office), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(door(world.office), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://backend") as client:
             return await client.request(method, path, content=body)
 
@@ -127,6 +133,6 @@ def test_what_nobody_foresaw_is_a_problem_too(
     local: BackendWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(type(local.office), "report")
-    answer = ask(local, "GET", "/v1/report")
+    answer = ask(local, "GET", "/v1/report", door=make_office_app)
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:betang:backend")
     assert "Traceback" not in answer.text

@@ -68,7 +68,7 @@ class Desk:
         monkeypatch.setenv("BETANG_PASSPHRASE", "desk words")
         monkeypatch.setattr(cli.time, "time", world.clock)
         monkeypatch.setattr(cli, "KeyClient", lambda _: KeyClient(None, keys))
-        monkeypatch.setattr(cli.httpx, "Client", partial(httpx.Client, transport=self.backend))
+        monkeypatch.setattr(httpx, "Client", partial(httpx.Client, transport=self.backend))
         monkeypatch.setattr(cli, "open_stack", lambda _: OneCard(self.links))
         self.links, self.chips = [], 0
 

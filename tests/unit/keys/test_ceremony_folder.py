@@ -13,6 +13,7 @@ import pytest
 
 from keys import ceremony, cli
 from keys.ceremony import combine, hold, protocol, recover
+from keys.doors import listen
 from keys.errors import (
     ApprovalError,
     CeremonyError,
@@ -31,7 +32,7 @@ from keys.errors import (
 from keys.folder import KeyFolder, Secrets, TokenPlace
 from keys.hierarchy import Heads, make_world
 from keys.http import KeyClient
-from keys.httpserver import listen, make_server
+from keys.httpserver import make_server
 from keys.issuance import MemoryIssuance
 from keys.pkcs11 import Token
 from keys.relay import CardRelay
@@ -298,10 +299,20 @@ def test_refusals_are_said_in_both_languages(folder, monkeypatch, capsys) -> Non
     text = capsys.readouterr().err
     assert "tanpa" in text or "--demo" in text
     assert "Traceback" not in text
-    assert run("serve", "--demo", "--data", folder.path, "--backend", "http://127.0.0.1:9") == 1
+    assert run("serve", "--demo", "--data", folder.path, "--backend", folder.path / "no.sock") == 1
     assert "Frasa sandi salah" in capsys.readouterr().err
     monkeypatch.setenv("BETANG_PASSPHRASE", "")
     assert run("init", "--demo", "--env", "live", "--data", folder.path / "x") == 1
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8620", "https://kantor", "HTTP://x"])
+def test_the_issuance_log_is_never_behind_an_address(folder, capsys, address) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run("serve", "--demo", "--data", folder.path, "--backend", address)
+    assert ended.value.code == 2
+    text = capsys.readouterr().err
+    assert "bukan soket" in text
+    assert "not a socket" in text
 
 
 def test_shares_on_the_screen_one_by_one(tmp_path, monkeypatch, capsys) -> None:
@@ -406,7 +417,7 @@ def test_a_real_socket_of_a_real_process(folder, tmp_path) -> None:
     path = tmp_path / "k.sock"
     process = subprocess.Popen(
         [sys.executable, "-m", "keys.cli", "serve", "--demo", "--data", folder.path,
-         "--socket", path, "--backend", "http://127.0.0.1:9"],
+         "--socket", path, "--backend", tmp_path / "no.sock"],
         env=os.environ | {"BETANG_PASSPHRASE": "frasa"}, stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
