@@ -70,7 +70,8 @@ class Slow:
 class Desk:
     """A bench on its own thread with a real reader; cards and orders made beforehand."""
 
-    def __init__(self, world: PcscdWorld) -> None:
+    def __init__(self, world: PcscdWorld, orders: int = ORDERS) -> None:
+        self._orders = orders
         self.slot = VpcdSlot(world.doors[READER])
         pattern = re.escape(world.readers[READER])
         self.thread = BenchThread(self._place, lambda: PcscStack(pattern))
@@ -80,12 +81,12 @@ class Desk:
     def _place(self) -> Iterator[Place]:
         w = DeskWorld()
         self.office = Office(w)
-        families = [n.to_bytes(16, "little") for n in range(1, ORDERS + 1)]
+        families = [n.to_bytes(16, "little") for n in range(1, self._orders + 1)]
         for n, family in enumerate(families, 1):
             raws, decree, _ = proofs(w, family, row=n)
             self.office.proofs += raws
             self.office.open.append(w.signed_order(decree=decree))
-        self.cards = [w.card() for _ in range(ORDERS)]
+        self.cards = [w.card() for _ in range(min(self._orders, ORDERS))]
         other = DeskWorld(Environment.DEMO_SPECIMEN)
         other.order()
         self.specimen = other.card()
@@ -318,3 +319,18 @@ def test_another_browser_is_outside_until_it_signs_in_and_then_the_first_is(
     heading(page, "Layar ini sudah tertutup")
     assert page.locator("#family").inner_text() == ""
     context.close()
+
+
+@pytest.mark.parametrize(("orders", "words"), [(0, "Tidak ada pesanan"), (300, NEXT)])
+def test_no_order_and_300(
+    orders: int, words: str, pcscd_world: PcscdWorld, serve: Callable[..., str], page: Page
+) -> None:
+    desk = Desk(pcscd_world, orders)
+    try:
+        page.goto(serve(lambda port: face(desk, port)))
+        sign_in(page)
+        heading(page, words)
+        expect(page.locator("#queue .count").first).to_have_text(str(orders))
+        look(page, f"orders-{orders}")
+    finally:
+        desk.close()
