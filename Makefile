@@ -42,6 +42,10 @@ sim-applet: ## random commands to the reference card and the applet (N=sequences
 	@scripts/setup test
 	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/campaigns.d/sim-applet
 
+bench-faces: ## measure the faces on this machine: pixels, weight, machine time
+	@scripts/setup test
+	@scripts/bench-faces
+
 ci-user: ## the demo as an ordinary user with sudo (root only)
 	@scripts/ci-user
 
