@@ -65,9 +65,9 @@ class Desk:
         argv = self._argv("bulk", "--count", str(len(blanks)), "--officer", str(ISSUING_OFFICER),
                           "--json")  # fmt: skip
         outcomes: list[dict[str, Any]] = []
-        with self.world.popen(
+        with self.programs.log.open("a") as log, self.world.popen(
             argv, env=self.programs.environment(self.world.env), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=self.programs.log.open("a"), text=True,
+            stdout=subprocess.PIPE, stderr=log, text=True,
         ) as process:  # fmt: skip
             for blank in blanks:
                 self.tray.insert(blank)
