@@ -197,7 +197,7 @@ def read_secrets(*, new: bool = False) -> Secrets:
     """Passphrase and PIN, from the environment or typed; a new passphrase twice."""
     passphrase = os.environ.get("BETANG_PASSPHRASE")
     if passphrase is None:
-        passphrase = getpass.getpass("Frasa sandi / passphrase: ")
+        passphrase = getpass.getpass("Kata sandi / passphrase: ")
         if new and passphrase != getpass.getpass("Sekali lagi / again: "):
             raise ValueError("frasa sandi berbeda / the passphrases differ")
     if not passphrase:

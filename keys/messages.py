@@ -37,7 +37,7 @@ MESSAGES: Final[dict[Code, tuple[str, str]]] = {
         "The key store cannot be read, or holds that key already. Nothing was changed.",
     ),
     Code.PASSPHRASE: (
-        "Frasa sandi salah, atau berkas rusak. Coba lagi.",
+        "Kata sandi salah, atau berkas rusak. Coba lagi.",
         "Wrong passphrase, or the file is damaged. Try again.",
     ),
     Code.TOKEN: (

@@ -290,7 +290,7 @@ def _stock(a: argparse.Namespace) -> None:
 def _face(a: argparse.Namespace) -> None:
     from terminal.face.serve import serve  # noqa: PLC0415 - no other command loads web code
 
-    serve(_folder(a), _passphrase(), _counter, host=a.host, port=a.port)
+    serve(_folder(a), _passphrase(), _counter, port=a.port)
 
 
 # --- arguments -----------------------------------------------------------------------------------
@@ -330,7 +330,6 @@ def _parser() -> argparse.ArgumentParser:
     verb("status", _status, "journal, data, certificates, open matters")
     face = verb("face", _face, "the village hall's screen, for a browser on this machine")
     face.add_argument("--port", type=int, required=True)
-    face.add_argument("--host", default="127.0.0.1", help="where to listen; loopback unless told")
     stock = verb("stock", _stock, "list, receive NUMBER, count|lost GOOD UNIT QUANTITY")
     stock.add_argument("what", choices=["list", "receive", *MOVES])
     stock.add_argument("values", nargs="*")

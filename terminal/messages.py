@@ -184,8 +184,10 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "The terminal's data is too old{when} to serve. Install the newest data.",
     ),
     "Nothing.ring-full": (
-        "Memori bukti pada kartu penuh. Unggah data mesin, pasang data baru, lalu ketuk lagi.",
-        "The card's memory of receipts is full. Upload, install new data, then tap again.",
+        "Memori bukti pada kartu penuh. Unggah data mesin, pasang data baru, lalu masukkan kartu"
+        " lagi.",
+        "The card's memory of receipts is full. Upload, install new data, then insert the card"
+        " again.",
     ),
     "Nothing.outcome-pending": (
         "Hasil transaksi kartu ini sebelumnya belum diketahui. Tunggu data baru dari kantor.",
@@ -197,8 +199,8 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "This programme is not in the terminal's data. Install the newest data.",
     ),
     "Nothing.this-visit": (
-        "Sudah diambil dalam ketukan ini. Ketuk kartu lagi untuk mengambil lagi.",
-        "Taken in this tap already. Tap the card again to take more.",
+        "Sudah diambil pada kunjungan ini. Masukkan kartu lagi untuk mengambil lagi.",
+        "Taken in this visit already. Insert the card again to take more.",
     ),
     "Nothing.no-wallet": (
         "Kartu ini tidak memuat program tersebut.",
@@ -234,8 +236,8 @@ OUTCOMES: dict[str, tuple[str, str]] = {
     ),
     "PinSet": ("PIN baru berlaku.", "The new PIN is in force."),
     "PinUnknown": (
-        "Kartu terlepas saat PIN diatur. Ketuk lagi: kartu menunjukkan PIN mana yang berlaku.",
-        "The card left while its PIN was being set. Tap again: the card shows which PIN holds.",
+        "Kartu terlepas saat PIN diatur. Masukkan lagi: kartu menunjukkan PIN mana yang berlaku.",
+        "The card left while its PIN was being set. Insert it again: it shows which PIN holds.",
     ),
     "BypassRefused": (
         "Pengecualian PIN tidak mungkin: jatah habis, alasan kosong, atau bukan pengawas.",
@@ -257,8 +259,8 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "Proven: the card did NOT pay. Hand nothing over. You may try again.",
     ),
     "RedeemUnknown": (
-        "Belum diketahui apakah kartu membayar. Jangan serahkan apa pun. Ketuk kartu lagi.",
-        "It is not known whether the card paid. Hand nothing over. Tap the card again.",
+        "Belum diketahui apakah kartu membayar. Jangan serahkan apa pun. Masukkan kartu lagi.",
+        "It is not known whether the card paid. Hand nothing over. Insert the card again.",
     ),
     "Delivered": (
         "Penyerahan dicatat. Kartu belum dikunci: pengawas masih dapat membatalkan.",
@@ -276,8 +278,9 @@ OUTCOMES: dict[str, tuple[str, str]] = {
         "Proven: the void did NOT happen. Give the goods back to the family, then note it.",
     ),
     "VoidUnknown": (
-        "Belum diketahui apakah pembatalan terjadi. Biarkan barang di meja. Ketuk kartu lagi.",
-        "It is not known whether the void happened. Leave the goods where they are. Tap again.",
+        "Belum diketahui apakah pembatalan terjadi. Biarkan barang di meja. Masukkan kartu lagi.",
+        "It is not known whether the void happened. Leave the goods where they are. Insert the"
+        " card again.",
     ),
     "VoidRefused.no-supervisor": (
         "Hanya pengawas yang membatalkan. Tidak ada yang diubah.",

@@ -270,7 +270,7 @@ class NotRedeemed(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class RedeemUnknown(Outcome):
-    """Whether the card paid is not known yet. Hand nothing over; tap the card again."""
+    """Whether the card paid is not known yet. Hand nothing over; the next tap tells."""
 
     intent: int
     card_id: bytes
@@ -321,7 +321,7 @@ class NotVoided(Outcome):
 
 @dataclass(frozen=True, slots=True)
 class VoidUnknown(Outcome):
-    """Whether the void happened is not known yet. Leave the goods where they are; tap again."""
+    """Whether the void happened is not known yet. The goods stay where they are until it is."""
 
     void: int
     debit: int

@@ -68,7 +68,7 @@ _PAPER: dict[type[Outcome], tuple[str, str]] = {
     Voided: (f"DIBATALKAN. Saldo kembali. {_KEEP}", "Voided. The balance is back."),
     NotVoided: ("TIDAK DIBATALKAN. Saldo tetap.", "Not voided. The balance is unchanged."),
     VoidUnknown: (
-        "PEMBATALAN BELUM PASTI. Tunjukkan kertas ini pada ketukan berikut.",
+        "PEMBATALAN BELUM PASTI. Tunjukkan kertas ini pada kunjungan berikut.",
         "Void not known yet. Show this paper at the next tap.",
     ),
 }

@@ -21,7 +21,7 @@ from terminal.kiosk import Kiosk
 from terminal.kiosk_socket import SocketReader
 from terminal.kiosk_thread import KioskThread
 from ui.face import Face, Mark
-from ui.guard import Door
+from ui.guard import LOOPBACK, SERVED, Door
 
 SOCKET = "socket:"
 
@@ -36,7 +36,7 @@ class Hall:
 
 def make_hall(
     folder: Folder, open_terminal: Callable[[], Opened], counter: Callable[[Opened], Counter],
-    *, host: str, port: int,
+    *, port: int,
 ) -> Hall:  # fmt: skip
     """The hall of a terminal's folder; ``open_terminal`` runs in the worker's thread."""
     config, board = folder.config(), Board()
@@ -50,7 +50,7 @@ def make_hall(
         )  # fmt: skip
 
     worker = KioskThread(make, reader)
-    door = Door(frozenset({f"{host}:{port}", f"localhost:{port}"}), os.getuid())
+    door = Door.at(port, os.getuid())
     env = config.environment
     mark = Mark(demo=env.is_demo, specimen=env.is_specimen)
     return Hall(worker, hall_face(board, worker.command, door=door, mark=mark))
@@ -77,16 +77,15 @@ def carrier(opened: Opened) -> Callable[[Engine], None] | None:
 
 
 def serve(folder: Folder, passphrase: str, counter: Callable[[Opened], Counter],
-          *, host: str, port: int) -> None:  # fmt: skip
+          *, port: int) -> None:  # fmt: skip
     """Serve until the process is told to end; a step that runs is finished first."""
 
     def open_terminal() -> Opened:
         return folder.open(passphrase, clock=lambda: int(time.time()), random=os.urandom)
 
-    hall = make_hall(folder, open_terminal, counter, host=host, port=port)
+    hall = make_hall(folder, open_terminal, counter, port=port)
     hall.worker.start()
     try:
-        uvicorn.run(hall.face.app, host=host, port=port, access_log=False, log_level="warning",
-                    lifespan="off", timeout_graceful_shutdown=1)  # fmt: skip
+        uvicorn.run(hall.face.app, host=LOOPBACK, port=port, timeout_graceful_shutdown=1, **SERVED)
     finally:
         hall.worker.stop()

@@ -300,7 +300,7 @@ def test_refusals_are_said_in_both_languages(folder, monkeypatch, capsys) -> Non
     assert "tanpa" in text or "--demo" in text
     assert "Traceback" not in text
     assert run("serve", "--demo", "--data", folder.path, "--backend", folder.path / "no.sock") == 1
-    assert "Frasa sandi salah" in capsys.readouterr().err
+    assert "Kata sandi salah" in capsys.readouterr().err
     monkeypatch.setenv("BETANG_PASSPHRASE", "")
     assert run("init", "--demo", "--env", "live", "--data", folder.path / "x") == 1
 

@@ -466,7 +466,7 @@ def test_activation_with_code_and_chosen_pin():
     hall.put()
     assert hall.outcome == Nothing(NothingWhy.NOT_ACTIVE)
     hall.do(Action.ACTIVATE, ask.Unlock(HANDOVER, "wrong"))
-    assert "Frasa sandi salah" in hall.screen.wrong[0]
+    assert "Kata sandi salah" in hall.screen.wrong[0]
     hall.do(ask.Unlock(HANDOVER, WORDS))
     assert isinstance(hall.screen, at.Bast)
     assert hall.do(ask.HandOver(" ", "")).wrong
