@@ -33,6 +33,7 @@ from demo.point import OFFICER, SUPERVISOR
 from demo.programs import ProgramError, Programs
 from demo.story import Story, StoryError
 from demo.tray_page import Mailbox, TrayPage, tray_face
+from ui.guard import LOOPBACK, SERVED
 
 BUILD = ROOT / "build" / "play"
 PLACES = {"TERM000A": "Balai Desa Hulu"}
@@ -150,8 +151,7 @@ def _up(address: str) -> bool:
 
 
 def _tray(stack: ExitStack, page: TrayPage) -> str:
-    config = uvicorn.Config("", port=0, log_level="warning", access_log=False, lifespan="off",
-                            timeout_graceful_shutdown=1)  # fmt: skip
+    config = uvicorn.Config("", host=LOOPBACK, port=0, timeout_graceful_shutdown=1, **SERVED)
     listening = stack.enter_context(config.bind_socket())
     listening.listen()
     port = int(listening.getsockname()[1])
@@ -171,7 +171,7 @@ def _tray(stack: ExitStack, page: TrayPage) -> str:
             thread.join(5)
 
     stack.callback(stop)
-    return f"http://127.0.0.1:{port}"
+    return f"http://{LOOPBACK}:{port}"
 
 
 class Clerk(threading.Thread):

@@ -210,10 +210,8 @@ class TrayPage:
 
 def tray_face(page: TrayPage, port: int, uid: int) -> Face:
     """The tray's page on a port of 127.0.0.1."""
-    door = Door(frozenset({f"127.0.0.1:{port}", f"localhost:{port}"}), uid)
-    face = Face(
-        "Baki kartu", HERE / "templates", door, mark=Mark(demo=True), static=HERE / "static"
-    )
+    face = Face("Baki kartu", HERE / "templates", Door.at(port, uid), mark=Mark(demo=True),
+                static=HERE / "static")  # fmt: skip
 
     def values(view: TrayView) -> dict[str, Any]:
         in_stack = [b for b in page.blanks if b not in view.used]

@@ -11,16 +11,18 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import secrets
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.cookies import SimpleCookie
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,6 +45,14 @@ HEADERS: Final = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+LOOPBACK: Final = "127.0.0.1"
+SERVED: Final[dict[str, Any]] = {
+    # uvicorn believes X-Forwarded-For of whoever connects from 127.0.0.1, port and all: any local
+    # user could name the connection of another.
+    "proxy_headers": False,
+    "access_log": False, "log_level": "warning", "lifespan": "off",
+}  # fmt: skip
+"""How uvicorn serves every face."""
 _FORM = "application/x-www-form-urlencoded"
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
@@ -64,6 +74,11 @@ class Door:
 
     hosts: frozenset[str]
     uid: int | None = None
+
+    @classmethod
+    def at(cls, port: int, uid: int | None = None) -> Self:
+        """The door of a face at this port of :data:`LOOPBACK`."""
+        return cls(frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"}), uid)
 
 
 class Sessions:
@@ -149,14 +164,13 @@ class Guard:
 
 
 def _cookie(headers: Headers) -> str | None:
-    found = SimpleCookie(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")))
-    return None if found is None else found.value
+    # Not SimpleCookie: a neighbour's odd cookie would hide ours, or raise.
+    return cookie_parser(headers.get("cookie", "")).get(cookie_name(headers.get("host", "")))
 
 
 def _is_ours(headers: Headers, body: bytes, session: Session) -> bool:
     """Origin is our own, and the token is the session's (header of htmx, or form field)."""
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+    if headers.get("origin") not in {None, f"http://{headers.get('host')}"}:
         return False
     token = headers.get(TOKEN_HEADER)
     if token is None and headers.get("content-type", "").split(";")[0] == _FORM:
@@ -166,9 +180,12 @@ def _is_ours(headers: Headers, body: bytes, session: Session) -> bool:
 
 
 async def _read(receive: Receive) -> bytes | None:
+    """The whole body; None when it is too large, or its sender left half-way."""
     body = bytearray()
     while True:
         message = await receive()
+        if message["type"] != "http.request":
+            return None
         body += message.get("body", b"")
         if len(body) > BODY_LIMIT:
             return None
@@ -215,29 +232,37 @@ def cookie_line(value: str, host: str) -> str:
     return f"{cookie_name(host)}={value}; Path=/; HttpOnly; SameSite=Strict"
 
 
-def peer_uid(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+def peer_uid(
+    client: tuple[str, int], server: tuple[str, int], tables: Sequence[Path] = _TABLES
+) -> int | None:
     """User id that owns the client's end of a loopback connection; None when not found.
 
     The kernel's table (/proc/net/tcp) names for each socket its local and remote address and its
-    user; the client's socket is the one whose local address is the client and remote is us.
+    user; the client's socket is the one whose local address is the client and remote is us. All of
+    both addresses counts: 127.0.0.2 is another socket, and may be another user's, with equal ports.
     """
-    local, remote = f":{client[1]:04X}", f":{server[1]:04X}"
-    for table in _TABLES:
+    local, remote = _written(client), _written(server)
+    for table in tables if local and remote else ():
         try:
             lines = table.read_text("ascii").splitlines()[1:]
         except OSError:
             continue
         for line in lines:
             columns = line.split()
-            if (
-                columns[1].endswith(local) and columns[2].endswith(remote)
-                and _is_loopback(columns[1]) and _is_loopback(columns[2])
-            ):  # fmt: skip
+            if columns[1] in local and columns[2] in remote:
                 return int(columns[7])
     return None
 
 
-def _is_loopback(address: str) -> bool:
-    """127.0.0.0/8 or its IPv4-mapped form, as /proc writes it (little-endian words)."""
-    host = address.split(":", maxsplit=1)[0]
-    return host[-2:] == "7F" and (len(host) == 8 or host[:24] == "0000000000000000FFFF0000")
+def _written(address: tuple[str, int]) -> set[str]:
+    """A loopback address as /proc writes it, alone and IPv4-mapped in an IPv6 one; else nothing."""
+    try:
+        ip = ipaddress.IPv4Address(address[0])
+    except ValueError:
+        return set()
+    if not ip.is_loopback:
+        return set()
+    mark, word = (
+        f"{int.from_bytes(raw, sys.byteorder):08X}" for raw in (b"\0\0\xff\xff", ip.packed)
+    )
+    return {f"{head}{word}:{address[1]:04X}" for head in ("", f"{0:016X}{mark}")}

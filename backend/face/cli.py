@@ -21,7 +21,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--trust", type=Path, required=True, help="trust file of the ceremony")
     parser.add_argument("--demo", action="store_true", help="accept a root marked DEMO")
     parser.add_argument("--head", type=Path, help="a ledger head noted earlier")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8003)
     parser.add_argument("--lang", choices=("id", "en"), default="id")
     return parser
@@ -44,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         return cli.REFUSED
     from backend.face.server import serve  # noqa: PLC0415
 
-    print(f"http://{a.host}:{a.port}")
-    serve(reading, a.host, a.port)
+    print(f"http://127.0.0.1:{a.port}")
+    serve(reading, a.port)
     return cli.CLEAN
 
 

@@ -6,12 +6,9 @@ import uvicorn
 
 from backend.face.app import Pages
 from backend.face.reading import Reading
-from ui.guard import Door
+from ui.guard import LOOPBACK, SERVED, Door
 
 
-def serve(reading: Reading, host: str, port: int) -> None:
+def serve(reading: Reading, port: int) -> None:
     """Answer until interrupted. Nothing is kept of who looked at what."""
-    names = {host, "127.0.0.1", "localhost"}
-    door = Door(frozenset(f"{name}:{port}" for name in names))
-    uvicorn.run(Pages(reading, door).app, host=host, port=port, access_log=False,
-                log_level="warning")  # fmt: skip
+    uvicorn.run(Pages(reading, Door.at(port)).app, host=LOOPBACK, port=port, **SERVED)

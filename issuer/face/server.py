@@ -12,10 +12,8 @@ from issuer.cards import Stack
 from issuer.face.app import make_face
 from issuer.face.bench import BenchThread
 from issuer.place import Place
-from ui.guard import Door
+from ui.guard import LOOPBACK, SERVED, Door
 from wire.env import Environment
-
-LOOPBACK = "127.0.0.1"
 
 
 def serve(
@@ -30,14 +28,10 @@ def serve(
     def end() -> None:
         server.should_exit = True
 
-    config = uvicorn.Config(
-        "", host=LOOPBACK, port=port, access_log=False, log_level="warning", lifespan="off",
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
+    config = uvicorn.Config("", host=LOOPBACK, port=port, timeout_graceful_shutdown=1, **SERVED)
     server = uvicorn.Server(config)
     thread = BenchThread(open_place, open_stack, on_end=end, stop_after=stop_after)
-    door = Door(frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"}), os.getuid())
-    config.app = make_face(thread.bench, env, door).app
+    config.app = make_face(thread.bench, env, Door.at(port, os.getuid())).app
     try:
         server.run()
     finally:

@@ -213,7 +213,7 @@ def test_the_hall_of_a_folder(point, tmp_path):  # noqa: F811 - the fixture
     def open_terminal():
         return folder.open("terminal words", clock=point.clock, random=bytes)
 
-    hall = serve.make_hall(folder, open_terminal, cli._counter, host="127.0.0.1", port=1)
+    hall = serve.make_hall(folder, open_terminal, cli._counter, port=1)
     assert hall.face.mark.demo
     assert not hall.face.mark.specimen
     hall.worker.start()
