@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from rich.console import Console
 
 from demo import play
+from demo.pcscd import PcscdWorld
 from demo.play import Faces
 from tests.browser.conftest import SCREENS
 from ui.words import Words
@@ -40,8 +41,11 @@ TITLES = {
 
 
 @pytest.fixture(scope="session")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faces]:
-    """A world founded as ``make play`` does, beside anybody's own."""
+def faces(tmp_path_factory: pytest.TempPathFactory, pcscd_world: PcscdWorld) -> Iterator[Faces]:
+    """A world founded as ``make play`` does, beside anybody's own; not without a pcscd: a card
+    behind a plain socket is not seen leaving.
+    """
+    assert pcscd_world.readers
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setattr(play, "BUILD", tmp_path_factory.mktemp("play"))
         yield play.start(stack, None, Console(file=StringIO()))
