@@ -114,7 +114,7 @@ class HandOver(Command):
     """The hand-over note's number and the proxy's name, empty for the family itself."""
 
     bast: str
-    proxy: str
+    proxy: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

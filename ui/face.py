@@ -170,6 +170,11 @@ def _language(language: str, request: Request) -> Response:
     """Change the language and go back to the page that asked."""
     if language in LANGUAGES:
         session(request).language = language
-    back = request.headers.get("referer", "/")
-    target = "/" + back.split("/", 3)[3] if back.count("/") > 2 else "/"
+    return back(request)
+
+
+def back(request: Request) -> Response:
+    """To the page that asked, by its path alone: never out of this face."""
+    asked = request.headers.get("referer", "/")
+    target = "/" + asked.split("/", 3)[3] if asked.count("/") > 2 else "/"
     return RedirectResponse("/" if target.startswith("//") else target, 303)

@@ -36,7 +36,7 @@ from backend.face.texts import (
     Stage,
     State,
 )  # fmt: skip
-from ui.face import Face, Mark, session
+from ui.face import Face, Mark, back, session
 from ui.guard import Door
 from ui.words import LANGUAGES
 from wire.invariants import TITLES
@@ -361,9 +361,7 @@ class Pages:
             error = self.reading.reload()
             if error is not None:
                 return self.shown(request, "problem", error=MESSAGES[error.code])
-            back = request.headers.get("referer", "/")
-            return RedirectResponse("/" + back.split("/", 3)[3] if back.count("/") > 2 else "/",
-                                    303)  # fmt: skip
+            return back(request)
 
     def _alter(self, request: Request, berkas: str, bita: str, is_random: bool) -> HTMLResponse:
         try:

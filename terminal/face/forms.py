@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from terminal.kiosk_commands import (
     Back,
@@ -29,6 +30,7 @@ from terminal.kiosk_screens import Action, Counting, Screen, Task
 from wire.objects import Unit
 
 MAX_AMOUNT = 2**31 - 1
+MAX_DIGITS = 10
 LARGE = {Unit.GRAM: 1000, Unit.MILLILITRE: 1000}
 """Units people count in thousands of: kilograms and litres."""
 
@@ -42,7 +44,7 @@ class FormError(Exception):
 def whole(text: str) -> int:
     """A whole number, points between thousands allowed (``150.000``)."""
     digits = text.replace(".", "").strip()
-    if not digits.isascii() or not digits.isdecimal() or int(digits) > MAX_AMOUNT:
+    if not re.fullmatch(rf"[0-9]{{1,{MAX_DIGITS}}}", digits) or int(digits) > MAX_AMOUNT:
         raise FormError("not a whole number")
     return int(digits)
 
@@ -51,11 +53,11 @@ def quantity(text: str, unit: Unit) -> int:
     """A count in the unit itself; kilograms and litres with a decimal comma (``49,5``)."""
     if unit not in LARGE:
         return whole(text)
-    try:
-        value = Decimal(text.strip().replace(".", "").replace(",", ".")) * LARGE[unit]
-    except InvalidOperation as e:
-        raise FormError("not a number") from e
-    if not value.is_finite() or value != int(value) or not 0 <= value <= MAX_AMOUNT:
+    digits = text.replace(".", "").strip().replace(",", ".")
+    if not re.fullmatch(rf"[0-9]{{1,{MAX_DIGITS}}}(\.[0-9]{{1,{MAX_DIGITS}}})?", digits):
+        raise FormError("not a number")
+    value = Decimal(digits) * LARGE[unit]
+    if value != int(value) or value > MAX_AMOUNT:
         raise FormError("finer than a gram, or too much")
     return int(value)
 

@@ -50,6 +50,13 @@ def ask(
     return asyncio.run(asked())
 
 
+def test_a_body_has_a_limit(ready: BackendWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.api.MAX_BODY_BYTES", 99)
+    answer = ask(ready, "POST", "/v1/uploads", bytes(100))
+    assert (answer.status_code, answer.json()["detail"]) == (422, "body larger than 64 MiB")
+    assert "64 MiB" not in ask(ready, "POST", "/v1/uploads", bytes(99)).text
+
+
 @pytest.fixture
 def local(tmp_path: Path) -> BackendWorld:
     return make(tmp_path)

@@ -50,7 +50,7 @@ def test_a_form_becomes_its_command(verb, fields, command):
     [
         ("nothing", {}), ("amount", {}), ("amount", {"amount": "-1"}), ("amount", {"amount": "٣"}),
         ("amount", {"amount": "9" * 12}), ("act", {"action": "x"}), ("begin", {"task": "x"}),
-        ("close-shift", {}), ("choose", {"wallet": "1e3"}),
+        ("close-shift", {}), ("choose", {"wallet": "1e3"}), ("amount", {"amount": "9" * 5_000}),
     ],
 )  # fmt: skip
 def test_a_form_that_is_not_ours_is_refused(verb, fields):
@@ -65,7 +65,18 @@ def test_counts_are_in_the_units_people_say():
     closed = forms.command("close-shift", fields, counting)
     assert closed == ask.CloseShift((49_500, 1_250_000))
     assert forms.quantity("1.000,25", Unit.MILLILITRE) == 1_000_250
-    for wrong in ("0,0001", "-1", "", "x", "nan", "inf", "9999999999"):
+    for wrong in (
+        "0,0001",
+        "-1",
+        "",
+        "x",
+        "nan",
+        "inf",
+        "9999999999",
+        "1E9999999",
+        "٣",
+        "1" * 5_000,
+    ):
         with pytest.raises(forms.FormError):
             forms.quantity(wrong, Unit.GRAM)
 

@@ -241,8 +241,36 @@ def test_a_double_press_delivers_once(hall):
     assert hall.terminal.kinds().count("DELIVERED") == 1
 
 
+def test_a_double_press_pays_once(hall):
+    hall.put()
+    hall.do(ask.Choose(FOOD))
+    for command in (ask.SetAmount(1), ask.Enter(PIN)):
+        number = hall.kiosk.view.number
+        for _ in range(3):
+            hall.kiosk.command(number, command)
+    assert isinstance(hall.outcome, Redeemed)
+    assert hall.terminal.kinds().count("INTENT") == 1
+
+
+def test_only_what_a_result_offers_is_done(hall):
+    """A debit is not left, voided or begun again by an action its screen does not show."""
+    hall.put()
+    hall.pay()
+    offered = set(hall.screen.actions)
+    assert all(hall.ignores(action) for action in set(Action) - offered)
+
+
+def test_a_pad_takes_as_many_digits_as_it_asks_for(hall):
+    hall.put()
+    hall.do(ask.OpenMatters(), ask.ChangePin())
+    for entered in ("", PIN[:-1], PIN + "0", "abcdef", "٣٣٣٣٣٣"):
+        assert hall.do(ask.Enter(entered)).ask is Ask.OLD
+        assert hall.screen.wrong
+        assert not hall.kiosk.job.secrets
+
+
 def test_secrets_never_show(hall):
-    texts = [repr(ask.Enter(PIN)), repr(ask.Unlock(1, WORDS))]
+    texts = [repr(ask.Enter(PIN)), repr(ask.Unlock(1, WORDS)), repr(ask.HandOver("B", WORDS))]
     hall.put()
     hall.do(ask.OpenMatters(), ask.ChangePin(), ask.Enter(PIN), ask.Enter(OTHER_PIN))
     texts += [repr(hall.kiosk.job), *map(repr, hall.views)]
@@ -573,6 +601,7 @@ def test_bypass_by_a_supervisor_until_none_is_left(hall):
         hall.do(ask.Choose(CASH), ask.SetAmount(5), ask.Begin(Task.BYPASS),
                 ask.Unlock(SUPERVISOR, WORDS))  # fmt: skip
         assert (hall.screen.amount, hall.screen.wallet.wallet) == (5, CASH)
+        assert hall.ignores(ask.Because(len(hall.screen.reasons)))
         hall.do(ask.Because(n))
         if n < 2:
             assert isinstance(hall.outcome, Redeemed)
