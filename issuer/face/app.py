@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -85,12 +86,17 @@ def _pages(face: Face, bench: Bench) -> None:
         parts = {name: _part(face, here, name, view) for name in REGIONS}
         return face.page(request, "desk.html", view=view, parts_of=parts)
 
+    @face.app.get("/masuk")
+    def back_to_the_door() -> Response:
+        """Where the address of a refused attempt leads when it is opened again."""
+        return RedirectResponse("/", _SEE_OTHER)
+
     @face.app.post("/masuk")
     async def sign_in(
         request: Request, officer: Annotated[str, Form()], passphrase: Annotated[str, Form()]
     ) -> Response:
         here = session(request)
-        if not (officer.isascii() and officer.isdecimal() and 0 < int(officer) < 1 << 32):
+        if not re.fullmatch(r"[0-9]{1,10}", officer) or not 0 < int(officer) < 1 << 32:
             return _door(face, request, bench.view, number_wrong=True)
         command = screens.SignIn(int(officer), passphrase, secrets.token_hex(16))
         try:

@@ -226,10 +226,11 @@ class Bench:
         return None
 
     def _sign_in(self, command: screens.SignIn) -> Callable[[], None] | None:
-        self._key = self._place.log_key(command.passphrase)
+        key, lists = self._place.log_key(command.passphrase), self._lists()
+        # Asked before anybody is signed in: cards are made in no other name than the screen's.
+        self._key, self._dealt = key, False
         self._run = Run(self._place.desk, command.officer, self._place.tally, self._stop_after)
-        self._dealt = False
-        self._rest(officer=command.officer, visit=command.visit, **self._lists())
+        self._rest(officer=command.officer, visit=command.visit, **lists)
         return self._contact if self._place.office is not None else None
 
     def _sign_out(self) -> Callable[[], None]:
