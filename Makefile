@@ -1,11 +1,11 @@
 # Betang. Every target sets up what it needs; the work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo play test applet lint lock campaigns-reduced sim-world sim-applet ci-user clean
+.PHONY: help demo play test applet lint lock campaigns-reduced ci-user clean
 ONCE ?=
 SEED ?=
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@grep -hE '^[a-z%][a-z% -]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z% -]+):.*## /\1\t/' | expand -t 20
 
 demo: ## play the story on virtual readers (ONCE=1 ends by itself, SEED=n another story)
 	@scripts/setup run
@@ -34,13 +34,9 @@ lock: ## lock the requirements again (ARGS=--upgrade for newer ones)
 campaigns-reduced: ## the long campaigns, short enough for CI
 	@scripts/campaigns reduced
 
-sim-world: ## the simulated village with its adversaries (N=steps, MINUTES=m, SEED=s)
+sim-% fuzz-%: ## one campaign of scripts/campaigns.d (N=units, MINUTES=m, SEED=s, PIECE=one)
 	@scripts/setup test
-	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/campaigns.d/sim-world
-
-sim-applet: ## random commands to the reference card and the applet (N=sequences, MINUTES=m, SEED=s)
-	@scripts/setup test
-	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' scripts/campaigns.d/sim-applet
+	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' PIECE='$(PIECE)' scripts/campaigns.d/$@
 
 bench-faces: ## measure the faces on this machine: pixels, weight, machine time
 	@scripts/setup test

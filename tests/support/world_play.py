@@ -43,8 +43,7 @@ def play(kind: str, seed: int, steps: int,
             world_oracle.drain(world)
             verdict = world_oracle.judge(world, folder)
         except Exception as e:
-            e.add_note(f"reproduce: scripts/campaigns.d/sim-world --kind {kind} --seed {seed}"
-                       f" --steps {steps}")  # fmt: skip
+            e.add_note(f"kind {kind}, seed {seed}, {steps} steps")
             raise
         finally:
             world.close()
