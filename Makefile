@@ -7,13 +7,13 @@ SEED ?=
 help: ## list the targets
 	@grep -hE '^[a-z%][a-z% -]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z% -]+):.*## /\1\t/' | expand -t 20
 
-demo: ## play the story on virtual readers (ONCE=1 ends by itself, SEED=n another story)
-	@scripts/setup run
-	@.venv/bin/python -m demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED))
+demo: ## play the story on virtual readers (ONCE=1 ends by itself, SEED=n another story, CARD=applet)
+	@CARD='$(CARD)' scripts/setup run
+	@.venv/bin/python -m demo $(if $(ONCE),--once) $(if $(SEED),--seed $(SEED)) $(if $(CARD),--card $(CARD))
 
-play: ## the demo's world with three faces in a browser (SEED=n other families)
-	@scripts/setup play
-	@.venv/bin/python -m demo.play $(if $(SEED),--seed $(SEED))
+play: ## the demo's world with three faces in a browser (SEED=n other families, CARD=applet)
+	@CARD='$(CARD)' scripts/setup play
+	@.venv/bin/python -m demo.play $(if $(SEED),--seed $(SEED)) $(if $(CARD),--card $(CARD))
 
 test: ## run every test (ARGS='tests/unit -k name' for some)
 	@scripts/test $(ARGS)

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from card_os.reference.external import AppletHostError, host_command
 from demo import dataset
 from demo.paper import Paper
 from demo.pcscd import PcscdWorld, WorldError
@@ -34,12 +35,14 @@ def main() -> int:
     parser = argparse.ArgumentParser("demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end by itself")
     parser.add_argument("--seed", type=int, help="another story of the same kind")
+    card_option(parser)
     options = parser.parse_args()
     console, begun_s = Console(), time.monotonic()
     try:
+        applet = chosen(options)
         fresh(BUILD)
-        summary = play(options.seed, console, stay=not options.once)
-    except WorldError as e:
+        summary = play(options.seed, console, stay=not options.once, applet=applet)
+    except (WorldError, AppletHostError) as e:
         console.print(f"{e}", style="red", markup=False)
         return 1
     except (ProgramError, StoryError) as e:
@@ -50,6 +53,19 @@ def main() -> int:
         return 130
     console.print(f"{times(time.monotonic() - begun_s)}; {summary}", markup=False)
     return 0
+
+
+def card_option(parser: argparse.ArgumentParser) -> None:
+    """``--card``: what lies in the readers."""
+    parser.add_argument("--card", choices=("reference", "applet"), default="reference",
+                        help="the reference card, or the Java Card applet in jCardSim")  # fmt: skip
+
+
+def chosen(options: argparse.Namespace) -> bool:
+    """Whether the cards run the applet; AppletHostError, one line, when that cannot be."""
+    if options.card == "applet":
+        host_command()
+    return bool(options.card == "applet")
 
 
 def times(story_s: float) -> str:
@@ -70,7 +86,7 @@ def fresh(folder: Path) -> None:
     (folder / MARK).touch()
 
 
-def play(seed: int | None, console: Console, *, stay: bool) -> Path:
+def play(seed: int | None, console: Console, *, stay: bool, applet: bool = False) -> Path:
     """The whole story; the path of its summary. With ``stay`` the API answers until Ctrl-C."""
     data = ROOT / "data" / "demo"
     if seed is not None:
@@ -97,7 +113,8 @@ def play(seed: int | None, console: Console, *, stay: bool) -> Path:
         def step(what: str) -> None:
             bar.update(task, advance=1, description=what)
 
-        story = Story(work, data, seed or dataset.DEFAULT_SEED, programs, world, papers, say, step)
+        story = Story(work, data, seed or dataset.DEFAULT_SEED, programs, world, papers, say, step,
+                      applet=applet)  # fmt: skip
         summary = story.play()
         summary["seconds"] = story.seconds
         bar.stop()

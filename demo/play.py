@@ -24,14 +24,16 @@ import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from card_os.reference.external import AppletHostError
 from demo import dataset
-from demo.__main__ import ROOT, fresh, readers, wait
+from demo.__main__ import ROOT, card_option, chosen, fresh, readers, wait
 from demo.office import free_port
 from demo.paper import Paper
 from demo.pcscd import WorldError
 from demo.point import OFFICER, SUPERVISOR
 from demo.programs import ProgramError, Programs
 from demo.story import Story, StoryError
+from demo.tray import APPLET_SAID
 from demo.tray_page import Mailbox, TrayPage, tray_face
 from ui.guard import LOOPBACK, SERVED
 
@@ -55,16 +57,18 @@ def main() -> int:
     """Found the world, start the faces, wait for Ctrl-C."""
     parser = argparse.ArgumentParser("play", description=__doc__)
     parser.add_argument("--seed", type=int, help="other families of the same kind")
+    card_option(parser)
     options = parser.parse_args()
     console, begun_s = Console(), time.monotonic()
     try:
+        applet = chosen(options)
         fresh(BUILD)
         with ExitStack() as stack:
-            faces = start(stack, options.seed, console)
+            faces = start(stack, options.seed, console, applet=applet)
             console.print(f"{time.monotonic() - begun_s:.0f} s", style="dim")
             show(console, faces)
             wait()
-    except WorldError as e:
+    except (WorldError, AppletHostError) as e:
         console.print(f"{e}", style="red", markup=False)
         return 1
     except (ProgramError, StoryError) as e:
@@ -86,8 +90,13 @@ def show(console: Console, faces: Faces) -> None:
     console.print("Ctrl-C: selesai / done")
 
 
-def start(stack: ExitStack, seed: int | None, console: Console) -> Faces:
+def start(
+    stack: ExitStack, seed: int | None, console: Console, *, applet: bool = False
+) -> Faces:  # fmt: skip
     """Everything running; ``stack`` ends it all."""
+    if applet:
+        for line in APPLET_SAID:
+            console.print(line, markup=False, highlight=False)
     data = ROOT / "data" / "demo"
     if seed is not None:
         data = BUILD / "data"
@@ -105,7 +114,7 @@ def start(stack: ExitStack, seed: int | None, console: Console) -> Faces:
         story = Story(
             work, data, seed or dataset.DEFAULT_SEED, programs, world, papers,
             lambda *_: None, lambda what: bar.update(task, advance=1, description=what),
-            places=PLACES,
+            places=PLACES, applet=applet,
         )  # fmt: skip
         story.found()
         bar.update(task, description="tiga wajah")
@@ -128,6 +137,7 @@ def _faces(stack: ExitStack, story: Story, code: str) -> Faces:
         Mailbox(story.desk), paper=story.papers["TERM000A"],
         secrets={"code": code, "officer": OFFICER, "supervisor": SUPERVISOR},
         faces={"desk": desk, "hall": hall, "audit": audit},
+        cards_said=APPLET_SAID if story.applet else None,
     )  # fmt: skip
     return Faces(desk, hall, audit, _tray(stack, page))
 

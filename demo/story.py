@@ -25,7 +25,7 @@ from demo.pcscd import PcscdWorld
 from demo.point import OFFICER, Point
 from demo.programs import Programs
 from demo.sockets import SocketWorld
-from demo.tray import Tray
+from demo.tray import APPLET_SAID, Tray
 from wire.purse import pin_too_simple
 
 CARDS = 10
@@ -51,7 +51,10 @@ class Family:
 
 @dataclass(slots=True)
 class Story:
-    """Everything of one run. ``say`` shows a line in two languages, ``step`` moves the bar."""
+    """Everything of one run. ``say`` shows a line in two languages, ``step`` moves the bar.
+
+    ``applet``: the cards run the Java Card applet behind the reference security domain.
+    """
 
     root: Path
     data: Path
@@ -66,6 +69,7 @@ class Story:
     now: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=lambda: dict(PLACES))
+    applet: bool = False
     rng: random.Random = field(init=False)
     office: Office = field(init=False)
     specimens: Office = field(init=False)
@@ -124,6 +128,8 @@ class Story:
             self.seconds[self.now] = round(time.monotonic() - begun_s, 1)
 
     def _cards_from_the_maker(self) -> None:
+        if self.applet:
+            self.say(*APPLET_SAID)
         self.rng = random.Random(self.seed)  # noqa: S311 - which family does what
         for world, count in (("live", CARDS + 2), ("specimen", 1)):
             folder = run_folder(self.root / world)
@@ -178,8 +184,10 @@ class Story:
 
     def _points(self) -> None:
         desk, point = self.world.readers[:2]
-        self.desk_tray = Tray(self.programs, self.root / "desk.ctl", self.world.doors[0])
-        self.tray = Tray(self.programs, self.root / "point.ctl", self.world.doors[1])
+        self.desk_tray, self.tray = (
+            Tray(self.programs, self.root / f"{name}.ctl", door, applet=self.applet)
+            for name, door in zip(("desk", "point"), self.world.doors[:2], strict=True)
+        )
         self.desk_tray.start()
         self.tray.start()
         self.desk = Desk(self.programs, self.world, self.office, self.root / "live" / "desk",

@@ -11,15 +11,30 @@ from demo.programs import ProgramError, Programs
 from demo.sockets import SOCKET
 from wire.purse import Ins
 
+_INDONESIAN = (
+    "Kartu menjalankan applet Java Card (card_os/applet) di jCardSim, bukan di chip. Di depannya "
+    "berdiri security domain kartu acuan: memasang applet dan SCP03 adalah pekerjaannya."
+)
+_ENGLISH = (
+    "The cards run the Java Card applet (card_os/applet) in jCardSim, on no chip. In front of it "
+    "stands the reference card's security domain: installing the applet and SCP03 are its work."
+)
+APPLET_SAID = (_INDONESIAN, _ENGLISH)
+"""What the screen says of cards that run the applet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tray:
-    """One reader's place for a card. ``door`` is the virtual reader's (demo/pcscd.py)."""
+    """One reader's place for a card. ``door`` is the virtual reader's (demo/pcscd.py).
+
+    ``applet``: the purse on its cards is the Java Card applet, not the reference card's own.
+    """
 
     programs: Programs
     control: Path
     door: str
     protocol: str = "t1"
+    applet: bool = False
 
     def _order(self, **order: Any) -> dict[str, Any]:
         try:
@@ -35,6 +50,7 @@ class Tray:
         argv = self.programs.argv(
             "card_os.reference.cli", "serve", *where, "--card", "foreign",
             "--atr", self.protocol, "--control", str(self.control), "--out",
+            *(["--applet"] if self.applet else []),
         )  # fmt: skip
         self.programs.serve(argv, self.control.exists)
 

@@ -83,13 +83,18 @@ class Mailbox:
 
 
 class TrayPage:
-    """Where each card lies. ``secrets`` are what the people of this demo know."""
+    """Where each card lies.
+
+    ``secrets`` are what the people of this demo know; ``cards_said`` is what must be said of the
+    cards themselves, Indonesian and English.
+    """
 
     def __init__(
         self, trays: Mapping[str, Tray], cards: list[Path], specimen: Path, mailbox: Mailbox,
         *, paper: Paper, secrets: Mapping[str, Any], faces: Mapping[str, str],
+        cards_said: tuple[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self.secrets, self.faces = secrets, faces
+        self.secrets, self.faces, self.cards_said = secrets, faces, cards_said
         self._trays, self._mailbox, self._paper = trays, mailbox, paper
         self.blanks = tuple(p.stem for p in cards)
         self._files = {p.stem: p for p in cards} | {SPECIMEN: specimen}
@@ -217,7 +222,8 @@ def tray_face(page: TrayPage, port: int, uid: int) -> Face:
         in_stack = [b for b in page.blanks if b not in view.used]
         newest = range(view.slips - 1, max(-1, view.slips - 1 - SLIPS_SHOWN), -1)
         return {"view": view, "stack": in_stack, "others": (SPECIMEN, *STAND_INS),
-                "slips": list(newest), "secrets": page.secrets, "faces": page.faces}  # fmt: skip
+                "slips": list(newest), "secrets": page.secrets, "faces": page.faces,
+                "cards_said": page.cards_said}  # fmt: skip
 
     @face.app.get("/")
     def index(request: Request) -> HTMLResponse:

@@ -6,9 +6,12 @@ import argparse
 import json
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from card_os.reference.external import AppletHost, AppletHostError
+from card_os.reference.packages import PACKAGES
 from card_os.reference.serve import (
     CARDS,
     CardServer,
@@ -46,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--atr", choices=("t0", "t1"), default="t1")
     serve.add_argument("--interface", choices=("contact", "contactless"), default="contact")
     serve.add_argument("--out", action="store_true", help="start with the card outside")
+    serve.add_argument("--applet", action="store_true", help="the purse is the Java Card applet, "
+                       "run by jCardSim behind this card's security domain")  # fmt: skip
 
     make = verbs.add_parser("make", help="make blank cards as their maker delivers them")
     make.add_argument("folder", type=Path, help="where the cards' state files go")
@@ -76,12 +81,15 @@ def _serve(options: argparse.Namespace) -> None:
         raise ServeError("which card? give either --state or --card")
     atr = choose_atr(options.atr, options.interface)
     source = CardSource(options.state, options.card or "")
-    server = CardServer(
-        atr, control=Path(options.control), reader=options.reader, listen=options.socket
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.stop())
-    try:
+    with ExitStack() as stack:
+        registry = stack.enter_context(AppletHost()).packages if options.applet else PACKAGES
+        server = CardServer(
+            atr, control=Path(options.control), reader=options.reader, listen=options.socket,
+            registry=registry,
+        )  # fmt: skip
+        stack.callback(server.close)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
         if options.out:
             server.hold(source)
         else:
@@ -89,8 +97,6 @@ def _serve(options: argparse.Namespace) -> None:
         server.start()
         print("ready", server.listening, flush=True)
         server.wait()
-    finally:
-        server.close()
 
 
 def _order(options: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             answer = ask(options.control, **_order(options))
             if options.verb == "status":
                 print(json.dumps({k: v for k, v in answer.items() if k != "ok"}, indent=1))
-    except ServeError as error:
+    except (ServeError, AppletHostError) as error:
         print(f"betang-card: {error}", file=sys.stderr)
         return 1
     return 0

@@ -24,7 +24,7 @@ from wire.apdu import CommandApdu
 from wire.env import PACKAGE_AID
 from wire.receipt import Interface
 
-__all__ = ["AppletHost", "AppletHostError", "AppletInstance", "class_path"]
+__all__ = ["AppletHost", "AppletHostError", "AppletInstance", "class_path", "host_command"]
 
 APPLET = Path(__file__).parents[1] / "applet"
 HOST_CLASS = "id.betang.purse.Host"
@@ -52,6 +52,14 @@ def class_path() -> str:
     return ":".join(map(str, parts))
 
 
+def host_command() -> list[str]:
+    """What starts the host. Raises AppletHostError without a JDK or a build."""
+    java = shutil.which("java")
+    if java is None:
+        raise AppletHostError("there is no java on this machine (openjdk-17-jdk-headless)")
+    return [java, "-cp", class_path(), HOST_CLASS]
+
+
 class AppletHost:
     """The Java process; ends with `close`, or with this process."""
 
@@ -61,10 +69,7 @@ class AppletHost:
         ``installed``: INSTALL parameters of a purse that every connection finds installed, for
         hosts that speak to it without a security domain (card_os.host.socketlink).
         """
-        java = shutil.which("java")
-        if java is None:
-            raise AppletHostError("there is no java on this machine (openjdk-17-jdk-headless)")
-        command = [java, "-cp", class_path(), HOST_CLASS]
+        command = host_command()
         if installed:
             command += ["--install", installed.hex()]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from card_os.icc import IccDevice
+    from card_os.reference.applets import Registry
     from card_os.reference.memory import Nvm
 
 __all__ = ["CardPlace", "CardServer", "CardSource", "ServeError", "Tear", "ask", "open_card"]
@@ -81,8 +82,11 @@ def choose_atr(protocol: str, interface: str) -> bytes:
     return ATR_T0 if protocol == "t0" else ATR_T1
 
 
-def open_card(source: CardSource, atr: bytes) -> IccDevice:
-    """Return the card of `source`. Raises ServeError for an unknown name or a missing file."""
+def open_card(source: CardSource, atr: bytes, registry: Registry = PACKAGES) -> IccDevice:
+    """Return the card of `source`; `registry` is what its load files are run by.
+
+    Raises ServeError for an unknown name or a missing file.
+    """
     if source.state is None:
         if source.name not in CARDS:
             raise ServeError(f"no card of the name {source.name!r}: " + ", ".join(CARDS))
@@ -92,7 +96,7 @@ def open_card(source: CardSource, atr: bytes) -> IccDevice:
     try:
         return ReferenceCard.load(
             source.state,
-            registry=PACKAGES,
+            registry=registry,
             random=os.urandom,
             interface=interface_of(atr),
             protocol="t0" if atr == ATR_T0 else "t1",
@@ -230,9 +234,14 @@ class CardServer:
         control: Path,
         reader: str | None = None,
         listen: str | None = None,
+        registry: Registry = PACKAGES,
     ) -> None:
-        """`reader`: as `vpcd.connect_reader`; `listen`: `host:port` or a unix socket's path."""
+        """`reader`: as `vpcd.connect_reader`; `listen`: `host:port` or a unix socket's path.
+
+        `registry`: the load files that a card from a state file can run.
+        """
         self._atr = atr
+        self._registry = registry
         self.place = CardPlace()
         self._moves = threading.Lock()
         self._slot = VpcdSlot(reader) if reader else None
@@ -277,7 +286,7 @@ class CardServer:
         self.place.take_out()
         if source.state is not None and self._source == source:
             return  # its file is open already
-        self.place.hold(open_card(source, self._atr), self._atr)
+        self.place.hold(open_card(source, self._atr, self._registry), self._atr)
         self._source = source
 
     def wait(self) -> None:

@@ -1,10 +1,14 @@
-"""Build the applet and its host with Maven, once; what is missing is said in one line."""
+"""Build the applet and its host with Maven, once; what is missing is said in one line.
+
+``python -m tests.support.applet_build`` does it for scripts/setup.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import shutil
 import subprocess
+import sys
 from hashlib import sha256
 
 from card_os.reference.external import APPLET
@@ -49,6 +53,16 @@ def java_tests() -> None:
         _maven("surefire:test")
 
 
+def main() -> int:
+    """Build; 1 and one line when that cannot be."""
+    try:
+        build()
+    except AppletBuildError as error:
+        sys.stderr.write(f"the applet is not built: {error}\n")
+        return 1
+    return 0
+
+
 def _fingerprint() -> str:
     files = [APPLET / "pom.xml", *sorted((APPLET / "src").rglob("*.java"))]
     whole = sha256()
@@ -68,3 +82,7 @@ def _maven(goal: str) -> None:
             return
     said = (done.stdout + done.stderr).strip()
     raise AppletBuildError(f"mvn {goal} failed: {said[:4000] or 'without a word'}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
