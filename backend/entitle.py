@@ -17,7 +17,16 @@ from sqlmodel import Session, col, func, select
 from backend import cards, objects
 from backend.errors import UnknownError, WalletFullError
 from backend.importing import midnight_s
-from backend.models import Card, DecisionRow, EntitlementRow, Fund, Plan, ReceiptRow, Row
+from backend.models import (
+    Card,
+    DecisionRow,
+    EntitlementRow,
+    Fund,
+    Object,
+    Plan,
+    ReceiptRow,
+    Row,
+)
 from keys.service import EntitlementWish
 from wire import dates
 from wire.bundle import Ceiling
@@ -108,6 +117,9 @@ def _raising(
         select(DecisionRow).where(
             col(DecisionRow.kind).in_([int(DecisionKind.MOVE), int(DecisionKind.RETURN)]),
             col(DecisionRow.used).is_(False), DecisionRow.amount > 0,
+            # A MOVE is known from the log before its signature has come: nothing is loaded on
+            # what no export could show.
+            col(DecisionRow.hash).in_(select(Object.hash).where(col(Object.hash).is_not(None))),
         )
     )  # fmt: skip
     for decision in decided:

@@ -82,6 +82,14 @@ def exists(session: Session, shape: SignedShape, name: str) -> bool:
     return held is not None and held.raw is not None and _is_later_copy(shape, held.payload)
 
 
+def named(session: Session, shape: type[T], name: str) -> T | None:
+    """The payload kept under this name, signed or waiting for it."""
+    held = session.exec(
+        select(Object).where(Object.kind == shape.KIND, Object.name == name)
+    ).first()
+    return None if held is None else shape.parse(held.payload)
+
+
 def is_logged(session: Session, trust: TrustStore, shape: SignedShape) -> bool:
     """Whether the issuance log holds this object: it was signed, whatever became of the answer.
 
@@ -226,6 +234,16 @@ def _enter(session: Session, shape: SignedShape, digest: bytes, now_s: int) -> N
 
 
 def _enter_decision(session: Session, d: Decision, digest: bytes, now_s: int) -> None:
+    if session.get(DecisionRow, digest) is None:
+        enter_decision(session, d, digest, now_s)
+
+
+def enter_decision(session: Session, d: Decision, digest: bytes, now_s: int) -> None:
+    """Enter a decision, once: when its signature comes, of a MOVE when the log takes it.
+
+    From then on a late debit of the old card is judged without what moved, as the auditor does,
+    who knows the order of the log and not when an answer arrived.
+    """
     session.add(
         DecisionRow(hash=digest, kind=int(d.kind), card_id=d.card_id, wallet=d.wallet,
                     first=d.first, last=d.last, amount=d.amount, new_card=d.new_card)

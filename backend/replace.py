@@ -110,13 +110,15 @@ def draft_move(
     Before every live terminal has synced the block only the programme's provisional amount may
     move. Raises :class:`ReserveError`, :class:`UnknownError`.
     """
-    wanted = exposure(session, card_id, wallet) if amount is None else amount
-    if wanted <= 0:
+    held = objects.named(session, Decision, number)
+    if amount is None:  # run again: what the log took already is no more part of the residual
+        amount = held.amount if held is not None else exposure(session, card_id, wallet)
+    if amount <= 0:
         raise ReserveError(f"nothing of wallet {wallet} is left to move")
     decision = Decision(
-        number, DecisionKind.MOVE, card_id, wallet, 0, 0, wanted, new_card, reason, now_s
+        number, DecisionKind.MOVE, card_id, wallet, 0, 0, amount, new_card, reason, now_s
     )
-    if not objects.exists(session, decision, number):
+    if held is None:  # a draft that waits is judged again before it is signed
         check_move(session, decision)
     return Decision.parse(objects.draft(session, decision, number).payload)
 

@@ -94,6 +94,7 @@ def entered(session: Session, trust: TrustStore, entry: IssuanceEntry) -> None:
     match shape:
         case Decision(kind=DecisionKind.MOVE):
             transfers = _book(session, shape, entry.item)
+            objects.enter_decision(session, shape, entry.item, entry.time_s)
         case Decision(kind=DecisionKind.WRITE_OFF, first=0, last=0):
             row = session.get(ReserveRow, (shape.card_id, shape.wallet))
             if row is not None:

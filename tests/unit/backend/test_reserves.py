@@ -217,6 +217,40 @@ def test_an_upload_between_the_log_and_the_answer_is_after_the_move(
     assert audited(ready, tmp_path / "a") == set()
 
 
+def test_a_late_debit_between_the_log_and_the_answer_is_a_loss_on_both_sides(
+    ready: BackendWorld, card: SoftCard, two: tuple[SoftStation, SoftStation], tmp_path: Path
+) -> None:
+    """The log holds the MOVE, its signature is on the way; the old card's debit comes home."""
+    new = replacement(ready, card)
+    ready.office.lost_terminal(two[0].name, "hanyut")
+    two[1].sync()
+    two[1].send()
+    ready.office.keys = Loses(ready.service, "sign_registry")
+
+    def move() -> None:
+        ready.office.move(card.card_id, new.card_id, CASH, number="K-1", reason="x")
+
+    with pytest.raises(SignerError):
+        move()
+    residual = card.wallets[CASH].loaded
+    assert ready.office.reserve(card.card_id)["exposure"][CASH] == 0
+    _, receipt = two[0].debit(card, CASH, 30_000)
+    two[1].add(log.Collected(bytes(receipt)))
+    two[1].send()
+    assert entries(ready, ledger.Kind.LOSS) == [receipt.hash]
+    issued = len(entries(ready, ledger.Kind.ISSUE))
+    ready.office.entitle()  # not on a decision whose signature is not here
+    assert len(entries(ready, ledger.Kind.ISSUE)) == issued
+    ready.clock.now_s += 60
+    move()  # the same command takes up what the log holds, residual or not
+    assert len(entries(ready, ledger.Kind.MOVE)) == 1
+    ready.office.entitle()
+    ready.load(new)
+    assert new.wallets[CASH].loaded == residual
+    assert reserved(ready) == 0
+    assert audited(ready, tmp_path / "a") == set()
+
+
 def test_report_and_page_show_what_is_reserved(
     ready: BackendWorld, card: SoftCard, two: tuple[SoftStation, SoftStation], tmp_path: Path
 ) -> None:
