@@ -288,7 +288,8 @@ def _object(world: World, shape: type[SignedShape], subject: str, raw: bytes) ->
             shape.SIGNER.name.lower(),
         )
         return name
-    world.objects[name] = Object(name, payload, entry)
+    if name not in world.objects:
+        world.enter(Object(name, payload, entry))
     return name
 
 

@@ -296,7 +296,16 @@ class World:
     chain_faults: list[Finding] = field(default_factory=list)
     hotlists: dict[int, frozenset[int]] = field(default_factory=dict)
     disputes: dict[bytes, Place] = field(default_factory=dict)
-    loads: list[tuple[Place, Entitlement]] = field(default_factory=list)
+    by_shape: dict[type[Any], list[Object]] = field(default_factory=dict)
+    decided: dict[bytes, list[Object]] = field(default_factory=dict)
+    """Card → decisions over it."""
+
+    def enter(self, o: Object) -> None:
+        """Keep a verified object."""
+        self.objects[o.hash] = o
+        self.by_shape.setdefault(type(o.payload), []).append(o)
+        if isinstance(o.payload, Decision):
+            self.decided.setdefault(o.payload.card_id, []).append(o)
 
     def set_aside(
         self, invariant: Invariant, subject: str, what: What, name: bytes, owner: str = "backend"
@@ -309,7 +318,7 @@ class World:
 
     def of(self, shape: type[S]) -> list[tuple[Object, S]]:
         """Verified objects of one shape, in the order of the export."""
-        return [(o, o.payload) for o in self.objects.values() if isinstance(o.payload, shape)]
+        return [(o, o.payload) for o in self.by_shape.get(shape, ())]
 
     def programmes(self) -> dict[int, Programme]:
         """Wallet → the newest version of its programme."""
@@ -333,6 +342,11 @@ class World:
         """Decisions of these kinds."""
         return [(o, d) for o, d in self.of(Decision) if d.kind in kinds]
 
+    def decisions_on(self, card_id: bytes, *kinds: DecisionKind) -> list[tuple[Object, Decision]]:
+        """Decisions of these kinds over one card."""
+        found = self.decided.get(card_id, ())
+        return [(o, o.payload) for o in found if o.payload.kind in kinds]
+
     def arrival_order(self, held: Held) -> int:
         """Where in the issuance log the first acknowledgement of this receipt stands."""
         return self.arrival(held)[0]
@@ -348,10 +362,8 @@ class World:
         """What MOVE decisions entered before this place of the issuance log took from a wallet."""
         return sum(
             d.amount
-            for o, d in self.decisions(DecisionKind.MOVE)
-            if (d.card_id, d.wallet) == (card_id, wallet)
-            and o.entry is not None
-            and o.entry.sequence < before
+            for o, d in self.decisions_on(card_id, DecisionKind.MOVE)
+            if d.wallet == wallet and o.entry is not None and o.entry.sequence < before
         )
 
     def lost(self, held: Held) -> int:

@@ -73,8 +73,8 @@ def _reasons(world: World, card: Card, held: Held) -> set[str]:
         reasons.add("clone")
     decided = {
         d.kind
-        for _, d in world.decisions(*DecisionKind)
-        if (d.card_id, d.wallet) == (r.card_id, r.wallet) and d.first <= r.sequence <= d.last
+        for _, d in world.decisions_on(r.card_id, *DecisionKind)
+        if d.wallet == r.wallet and d.first <= r.sequence <= d.last
     }
     if DecisionKind.PAY in decided:
         reasons &= FINAL

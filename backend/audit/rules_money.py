@@ -153,6 +153,7 @@ def _decisions(world: World) -> Iterator[Finding]:
     """What is moved or returned was there."""
     for o, early in reserves.replay(world).above:
         yield _finding(early.number, say(Fact.MOVED_EARLY), o.hash)
+    forfeited = books.forfeited(world)
     moved: Counter[tuple[bytes, int]] = Counter()
     returned: set[tuple[bytes, int]] = set()
     for o, d in world.decisions(DecisionKind.MOVE, DecisionKind.RETURN):
@@ -165,7 +166,8 @@ def _decisions(world: World) -> Iterator[Finding]:
             target = world.cards.get(d.new_card or b"")
             if target is None or target.family != card.family:
                 yield _finding(d.number, say(Fact.MOVED_FAMILY), o.hash)
-            if moved[d.card_id, d.wallet] > _residual(world, card, d.wallet):
+            residual = _residual(world, card, d.wallet) - forfeited[d.card_id][d.wallet]
+            if moved[d.card_id, d.wallet] > residual:
                 yield _finding(d.number, say(Fact.MOVED_MORE), o.hash)
             continue
         took = 0
@@ -181,12 +183,12 @@ def _decisions(world: World) -> Iterator[Finding]:
 
 
 def _residual(world: World, card: Card, wallet: int) -> int:
-    """L issued − what its receipts took without recorded losses − F."""
+    """L issued − what its receipts took without recorded losses."""
     taken = sum(
         (h.receipt.amount - world.lost(h)) * (1 if h.receipt.kind == ReceiptKind.DEBIT else -1)
         for h in card.of_wallet(wallet)
     )
-    return card.issued(wallet) - taken - books.forfeited(world)[card.card_id][wallet]
+    return card.issued(wallet) - taken
 
 
 class _Causes:

@@ -107,7 +107,7 @@ def gaps(world: World, card: Card) -> Iterator[Gap]:
     Not those a decision closed, an item set aside claims to be, or which a step of R shows to be
     the reversal of the one before (PROTOCOL.md §7.4).
     """
-    closed = [d for _, d in world.decisions(DecisionKind.CLOSE_GAP) if d.card_id == card.card_id]
+    closed = [d for _, d in world.decisions_on(card.card_id, DecisionKind.CLOSE_GAP)]
     for n in card.missing():
         is_closed = any(d.first <= n <= d.last for d in closed)
         if is_closed or n in card.excused or _is_reversal(card, n):
