@@ -383,6 +383,7 @@ def counts(session: Session) -> dict[str, int]:
             .where(ReceiptRow.kind == int(ReceiptKind.DEBIT))
         ),
         "rejected_cards": kinds.get(int(RecordType.REJECTED), 0),
+        "cards_read": kinds.get(int(RecordType.CARD_READ), 0),
         "disputes": kinds.get(int(RecordType.DISPUTE), 0),
         **_rejected(session),
     }  # fmt: skip

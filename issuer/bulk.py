@@ -25,6 +25,10 @@ class End(StrEnum):
     NO_MORE_CARDS = "no-more-cards"
     COUNT_DONE = "count-done"
     FAILURES = "failures"
+    ORDER_WRONG = "order-wrong"  # the next order names another family's decree row
+
+
+_NOT_THE_CARD = {Refusal.NO_ORDER: End.ORDERS_DONE, Refusal.OTHER_ROW: End.ORDER_WRONG}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Run:
         return self._count(self.desk.note_unready(error))
 
     def _count(self, outcome: Outcome) -> Outcome:
-        if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
+        if isinstance(outcome, Refused) and outcome.reason in _NOT_THE_CARD:
             return outcome  # nothing was wanted of this card
         if self.tally is not None:
             order = getattr(outcome, "order", b"")
@@ -106,8 +110,8 @@ def run_bulk(
         outcome = _one(run, next_card)
         if outcome is None:
             return result(End.NO_MORE_CARDS)
-        if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
-            return result(End.ORDERS_DONE)
+        if isinstance(outcome, Refused) and outcome.reason in _NOT_THE_CARD:
+            return result(_NOT_THE_CARD[outcome.reason])
         if run.is_stopped:
             return result(End.FAILURES)
     return result(End.COUNT_DONE)

@@ -19,7 +19,7 @@ from enum import Enum, IntEnum
 from pathlib import Path
 from typing import Any
 
-from card_os.host.links import HostError, Link, LinkError, NoCard
+from card_os.host.links import CardMute, HostError, Link, LinkError, NoCard
 from issuer import messages, office
 from issuer.bulk import MAX_CARDS, STOP_AFTER, run_bulk
 from issuer.cards import open_stack
@@ -31,7 +31,7 @@ from issuer.mail import new_identity, open_mailer
 from issuer.outcomes import Event, KeyServiceRefused, Outcome
 from issuer.personalise import Desk
 from issuer.place import Place
-from issuer.reading import read_card
+from issuer.reading import Readings
 from keys.doors import client_at
 from keys.errors import Code as KeyCode
 from keys.errors import KeysError
@@ -156,7 +156,7 @@ def _place(a: argparse.Namespace, emit: Callable[[Event], None]) -> Iterator[Pla
         if getattr(a, "entitlements", None):
             source = office.EntitlementFolder(a.entitlements)
         tools = Tools(keys, opened.trust, opened.links, source, opened.mail, _clock, os.urandom)
-        desk = Desk(opened.log, opened.book, tools, emit)
+        desk = Desk(opened.log, opened.book, tools, emit, evidence=opened.evidence)
         yield Place(desk, opened.tally, opened.evidence, reached, keys.stock, _folder(a).log_key)
 
 
@@ -208,13 +208,12 @@ def _open_mailers(a: argparse.Namespace) -> None:
 def _orders(a: argparse.Namespace) -> None:
     opened = _open(a)
     if a.file:
-        raws = office.read_sequence(a.file)
-    else:
-        with _office(a, opened) as reached:
-            if reached is None:
-                raise TransferError("no backend address: --http URL or --file FILE")
-            raws = reached.orders(opened.station)
-    _print(opened.book.add_all(raws))
+        _print(opened.book.add_all(office.read_sequence(a.file)))
+        return
+    with _office(a, opened) as reached:
+        if reached is None:
+            raise TransferError("no backend address: --http URL or --file FILE")
+        _print(office.fetch(reached, opened.station, opened.book, opened.evidence))
 
 
 def _personalise(a: argparse.Namespace) -> int:
@@ -274,6 +273,12 @@ def _scrap(a: argparse.Namespace) -> int:
     return OK
 
 
+def _skip(a: argparse.Namespace) -> None:
+    with _place(a, lambda _: None) as place:
+        place.desk.skip(a.order, a.officer)
+    _print({"set_aside": a.order})
+
+
 def _identify(a: argparse.Namespace) -> None:
     opened = _open(a)
 
@@ -281,15 +286,20 @@ def _identify(a: argparse.Namespace) -> None:
         with _keys(a, opened) as keys:
             return look_inside(link, keys, opened.trust, opened.links, os.urandom)
 
-    link = _card(a, opened)
+    has_keys = a.key_service or opened.config.key_service
+    readings = Readings(opened.log, opened.book, opened.trust.env, _clock, a.officer)
     try:
-        read = read_card(link, opened.trust.env, opened.book,
-                         look if a.key_service or opened.config.key_service else None)  # fmt: skip
-    finally:
-        link.close()
+        link = _card(a, opened)
+    except CardMute as e:
+        read = readings.unready(e)
+    else:
+        try:
+            read = readings.read(link, look if has_keys else None)
+        finally:
+            link.close()
     job, inside = read.job, {"unknown": read.closed} if read.closed else read.inside
     _print({
-        "card": read.found, "scrapped": read.scrapped,
+        "said": read.said, "card": read.found, "scrapped": read.scrapped,
         "order": None if job is None else {"number": job.number, "state": job.state,
                                            "step": job.step, "card_id": job.card_id},
         "inside": None if inside is None else json.loads(json.dumps(_as_json(inside), default=str)),
@@ -430,10 +440,15 @@ def _card_arguments(verb: Verb) -> None:
     scrap.add_argument("--order", type=_hex(ORDER_BYTES), required=True)
     scrap.add_argument("--card", type=_hex(CARD_BYTES), help="if the desk did not hear of it")
     scrap.add_argument("--reason", required=True)
-    for sub in (one, bulk, scrap):
+    skip = verb("skip", _skip, "set aside an order of another family's decree row", keys=True,
+                http=True)  # fmt: skip
+    skip.add_argument("--order", type=_hex(ORDER_BYTES), required=True)
+    identify = verb("identify", _identify, "say what a card is, logged; JSON", card=True,
+                    keys=True)  # fmt: skip
+    for sub in (one, bulk, scrap, skip, identify):
         sub.add_argument("--officer", type=int, required=True)
+    for sub in (one, bulk, scrap):
         sub.add_argument("--json", action="store_true")
-    verb("identify", _identify, "say what a card is; JSON", card=True, keys=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Code(StrEnum):
     TRANSFER = "transfer"
     MAIL = "mail"
     SCRAP = "scrap"
+    SKIP = "skip"
 
 
 class IssuerError(Exception):
@@ -92,6 +93,12 @@ class ScrapRefusedError(IssuerError):
     """Nothing of this order can be scrapped, or no reason was given."""
 
     code = Code.SCRAP
+
+
+class SkipRefusedError(IssuerError):
+    """The order names its family's row, or a card of it was begun: it keeps its place."""
+
+    code = Code.SKIP
 
 
 class ConfigError(IssuerError):

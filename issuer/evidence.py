@@ -26,6 +26,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS visit (hash BLOB PRIMARY KEY, raw BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS programme (code INTEGER PRIMARY KEY, version INTEGER NOT NULL,"
     " raw BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS misfit (number BLOB PRIMARY KEY)",
 )
 
 
@@ -59,7 +60,7 @@ class Visit:
 class Evidence:
     """What stands behind one order; each part None or empty while it has not come.
 
-    ``fits``: the row that the order names is this family's (an order of another row is wrong).
+    ``fits`` is False once the decree itself showed that the row named is not this family's.
     """
 
     decree: Decree | None
@@ -80,15 +81,15 @@ class EvidenceBook:
     def take(self, raws: Sequence[bytes], orders: Iterable[Order]) -> int:
         """Keep what stands and concerns these orders; how many objects stood.
 
-        An object of another kind or one that does not verify is left: evidence is shown, nothing
-        is decided by it.
+        An object of another kind or one that does not verify is left. Evidence is shown and decides
+        one thing: an order whose row the decree gives to another family is none.
         """
-        families, stood = {o.family for o in orders}, 0
+        orders, stood = tuple(orders), 0
         for raw in raws:
             try:
                 kind, name = (parsed := Sign1.parse(raw)).kind, parsed.hash
                 if kind == DecreeAnnex.KIND:
-                    self._keep_decree(name, self._trust.verify(DecreeAnnex, raw), families)
+                    self._keep_decree(name, self._trust.verify(DecreeAnnex, raw), orders)
                 elif kind == FieldVerification.KIND:
                     self._trust.verify(FieldVerification, raw)
                     self._insert("INSERT OR IGNORE INTO visit VALUES (?, ?)", name, parsed.payload)
@@ -112,12 +113,18 @@ class EvidenceBook:
                 (order.family,),
             ).fetchall()
         if head is None:
-            return Evidence(None, (), None, fits=True)
+            return Evidence(None, (), None, fits=self.fits(order))
         held = [(decree, DecreeRow.parse(raw)) for decree, raw in rows]
         rights = tuple(Right(row, self.programme(row.programme)) for _, row in held)
         named = [row for decree, row in held if (decree, row.row) == (order.decree, order.row)]
         visit = self._visit(named[0].verification) if named else None
-        return Evidence(Decree(*head), rights, visit, fits=bool(named))
+        return Evidence(Decree(*head), rights, visit, fits=self.fits(order))
+
+    def fits(self, order: Order) -> bool:
+        """False once the decree showed that the row the order names is not its family's."""
+        with named_errors():
+            row = self._db.execute("SELECT 1 FROM misfit WHERE number = ?", (order.number,))
+            return row.fetchone() is None
 
     def programme(self, code: int) -> Programme | None:
         """The newest version held of a programme."""
@@ -130,13 +137,18 @@ class EvidenceBook:
             row = self._db.execute("SELECT raw FROM visit WHERE hash = ?", (name,)).fetchone()
         return None if row is None else Visit(name, FieldVerification.parse(row[0]))
 
-    def _keep_decree(self, name: bytes, annex: DecreeAnnex, families: set[bytes]) -> None:
+    def _keep_decree(self, name: bytes, annex: DecreeAnnex, orders: tuple[Order, ...]) -> None:
+        families, owners = {o.family for o in orders}, {r.row: r.family for r in annex.rows}
+        wrong = [o for o in orders if o.decree == name and owners.get(o.row) != o.family]
         with transaction(self._db):
             self._db.execute("INSERT OR IGNORE INTO decree VALUES (?, ?, ?, ?)",
                              (name, annex.number, annex.day, annex.signatory))  # fmt: skip
             self._db.executemany(
                 "INSERT OR IGNORE INTO decree_row VALUES (?, ?, ?, ?)",
                 [(name, r.row, bytes(r), r.family) for r in annex.rows if r.family in families],
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO misfit VALUES (?)", [(o.number,) for o in wrong]
             )
 
     def _keep_programme(self, programme: Programme, payload: bytes) -> None:

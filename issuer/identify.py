@@ -13,11 +13,16 @@ from card_os.host import commands, errors
 from card_os.host.links import Link
 from card_os.host.opening import CardIdentity, exchange, select_purse
 from card_os.host.purse import PurseSession
-from card_os.host.security_domain import ISD_AID, DataObject
+from card_os.host.security_domain import (
+    ISD_AID,
+    DataObject,
+    get_data_clear,
+    key_information,
+)
 from keys.cardsession import OWN_KVN
 from keys.relay import CardKeyVerbs, PersonaliserKey
 from keys.trust import TrustStore
-from wire import cvc, tlv
+from wire import cvc
 from wire.env import Environment
 from wire.errors import FormatError
 from wire.purse import CardState, Sw
@@ -62,17 +67,17 @@ def examine(link: Link, env: Environment) -> Found:
     if exchange(link, commands.SELECT.apdu(ISD_AID)).sw != Sw.OK:
         kind = Kind.FOREIGN if kind is Kind.BLANK else kind
         return Found(kind, world, version, b"", (), link.atr)
-    kvns = _key_versions(_read(link, DataObject.KEY_INFORMATION))
+    kvns = _key_versions(get_data_clear(link, DataObject.KEY_INFORMATION))
     if kind is Kind.BLANK and OWN_KVN in kvns:
         kind = Kind.OWN_KEYS
-    return Found(kind, world, version, _chip_of(_read(link, DataObject.CPLC)), kvns, link.atr)
+    return Found(kind, world, version, _chip_of(get_data_clear(link, DataObject.CPLC)), kvns, link.atr)
 
 
 def chip_of(link: Link) -> bytes:
     """What names the chip, b"" when it tells nothing; selects the security domain."""
     if exchange(link, commands.SELECT.apdu(ISD_AID)).sw != Sw.OK:
         return b""
-    return _chip_of(_read(link, DataObject.CPLC))
+    return _chip_of(get_data_clear(link, DataObject.CPLC))
 
 
 def look_inside(
@@ -93,18 +98,6 @@ def look_inside(
         return session.state
 
 
-def _read(link: Link, what: DataObject) -> bytes:
-    """The value of a data object in clear; b"" when the card keeps it to itself."""
-    answer = exchange(link, commands.GET_DATA.apdu(p1=what >> 8, p2=what & 0xFF))
-    if answer.sw != Sw.OK:
-        return b""
-    try:
-        (value,) = tlv.parse_sequence(answer.data, (int(what),))
-    except FormatError:
-        return b""
-    return value
-
-
 def _chip_of(cplc: bytes) -> bytes:
     """Fabricator, type, fabrication date, serial, batch: what names one chip (GP CPLC data)."""
     return cplc[:4] + cplc[10:18] if len(cplc) == _CPLC_BYTES else b""
@@ -112,7 +105,6 @@ def _chip_of(cplc: bytes) -> bytes:
 
 def _key_versions(template: bytes) -> tuple[int, ...]:
     try:
-        rows = [value for tag, value in tlv.parse_all(template) if tag == 0xC0]
+        return tuple(sorted({key.kvn for key in key_information(template)}))
     except FormatError:
         return ()
-    return tuple(sorted({row[1] for row in rows if len(row) > 1}))

@@ -10,7 +10,7 @@ from typing import Final
 
 from issuer.errors import Code
 from issuer.outcomes import Outcome
-from wire.log import DeskStep
+from wire.log import CardSaid, DeskStep
 from wire.objects import VerificationDecision
 from wire.purse import Life
 
@@ -66,6 +66,12 @@ OUTCOMES: Final[dict[str, tuple[str, str]]] = {
     "Refused.card-issued": (
         "Kartu ini sudah selesai. Tidak ada yang diubah. Simpan untuk diserahkan.",
         "This card is issued already. Nothing was changed. Keep it for hand-over.",
+    ),
+    "Refused.other-row": (
+        "Pesanan ini menunjuk baris SK yang bukan milik keluarga itu. Tidak ada kartu yang "
+        "dibuat. Lewati keluarga ini, lalu laporkan ke kantor.",
+        "This order names a row of the decree that is not that family's. No card was made. "
+        "Skip this family, then report it to the office.",
     ),
     "KeyServiceRefused": (
         "Layanan kunci menolak atau tidak menjawab. Yang sudah selesai tersimpan. Lihat alasannya.",
@@ -172,6 +178,10 @@ ERRORS: Final[dict[Code, tuple[str, str]]] = {
         "Surat kode tidak dapat disegel, disimpan, atau dibuka.",
         "The code's mailer could not be sealed, kept or opened.",
     ),
+    Code.SKIP: (
+        "Pesanan ini tidak dilewati: hanya yang baris SK-nya salah yang boleh dilewati.",
+        "The order was not skipped: only one that names a wrong decree row may be.",
+    ),
     Code.SCRAP: (
         "Tidak ada yang dinyatakan rusak. Lihat alasannya.",
         "Nothing was scrapped. See the reason.",
@@ -187,6 +197,7 @@ TITLES: Final[dict[str, tuple[str, str]]] = {
     "TurnedAway.scrapped": ("Kartu ini sudah rusak", "Scrapped before"),
     "Refused": ("Tidak dikerjakan", "Not begun"),
     "Refused.card-issued": ("Kartu ini sudah selesai", "Issued already"),
+    "Refused.other-row": ("Baris SK bukan milik keluarga ini", "Not this family's decree row"),
     "KeyServiceRefused": ("Layanan kunci menolak", "Key service refused"),
     "WrongKeys": ("Kunci pabrik tidak cocok", "Maker's keys do not fit"),
     "Interrupted": ("Kartu terlepas", "The card came out"),
@@ -210,58 +221,65 @@ STEPS: Final[dict[DeskStep, tuple[str, str]]] = {
     DeskStep.FAILED: ("Gagal", "Failed"),
 }
 
-KINDS: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
-    "foreign": (
+KINDS: Final[dict[CardSaid, tuple[tuple[str, str], tuple[str, str]]]] = {
+    CardSaid.FOREIGN: (
         ("Bukan kartu program ini", "No card of this programme"),
         (
             "Misalnya kartu bank. Kembalikan kepada pemiliknya.",
             "Perhaps a bank card. Give it back to its owner.",
         ),
     ),
-    "blank": (
+    CardSaid.BLANK: (
         ("Kartu kosong", "A blank card"),
         (
             "Masih seperti dari pabrik; belum ada apa-apa di dalamnya.",
             "As its maker delivered it; nothing is on it yet.",
         ),
     ),
-    "own-keys": (
+    CardSaid.OWN_KEYS: (
         ("Kartu setengah jadi", "A half-made card"),
         (
             "Sudah memakai kunci kita, belum punya dompet. Masukkan lagi untuk diteruskan.",
             "It has our keys and no purse yet. Put it in again to go on with it.",
         ),
     ),
-    "purse": (
+    CardSaid.PURSE: (
         ("Kartu program ini", "A card of this programme"),
         (
             "Dibuat untuk lingkungan yang sama dengan meja ini.",
             "Made for the same environment as this desk.",
         ),
     ),
-    "specimen": (
+    CardSaid.PURSE_CLOSED: (
+        ("Kartu program ini, tidak terbuka", "A card of this programme that does not open"),
+        (
+            "Belum disahkan layanan kunci meja ini, atau layanannya tidak menjawab.",
+            "Not certified by this desk's key service yet, or the service does not answer.",
+        ),
+    ),
+    CardSaid.SPECIMEN: (
         ("Kartu contoh", "A specimen card"),
         (
             "Tidak dapat dipakai mengambil bantuan, dan tidak dibuat di meja ini.",
             "It draws no aid, and this desk makes none.",
         ),
     ),
-    "other-world": (
+    CardSaid.OTHER_WORLD: (
         ("Kartu dari lingkungan lain", "A card of another environment"),
         (
             "Meja ini tidak mengerjakannya. Sisihkan.",
             "This desk does not work on it. Put it aside.",
         ),
     ),
-    "unknown-version": (
+    CardSaid.UNKNOWN_VERSION: (
         ("Versi kartu tidak dikenal", "A card of unknown version"),
         ("Perbarui program meja ini.", "Renew this desk's program."),
     ),
-    "pulled": (
+    CardSaid.PULLED: (
         ("Kartu terlepas saat dibaca", "The card left while it was read"),
         ("Tidak ada yang berubah. Masukkan lagi.", "Nothing changed. Put it in again."),
     ),
-    "mute": (
+    CardSaid.MUTE: (
         ("Kartu tidak menjawab", "The card does not answer"),
         (
             "Bersihkan kontaknya dan coba lagi, atau sisihkan.",
@@ -269,7 +287,7 @@ KINDS: Final[dict[str, tuple[tuple[str, str], tuple[str, str]]]] = {
         ),
     ),
 }
-"""What a card is, and what to do: by :class:`issuer.identify.Kind` and three cases more."""
+"""What a card proved to be when it was read, and what to do."""
 
 DECISIONS: Final[dict[VerificationDecision, tuple[str, str]]] = {
     VerificationDecision.VERIFIED: ("sesuai", "verified"),

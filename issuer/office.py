@@ -10,6 +10,8 @@ import httpx
 
 from issuer.desklog import DeskLog
 from issuer.errors import TransferError
+from issuer.evidence import EvidenceBook
+from issuer.orders import JobState, OrderBook, Taken
 from keys.signer import Signer
 from keys.store import write_private
 from keys.trust import TrustStore
@@ -26,6 +28,18 @@ class Uploads(Protocol):
 
     def upload(self, raw: bytes) -> bytes:
         """Send an upload; the acknowledgement. Raises :class:`TransferError`."""
+        ...
+
+
+class Orders(Protocol):
+    """Where orders come from. Raises :class:`TransferError`."""
+
+    def orders(self, desk: bytes) -> list[bytes]:
+        """Signed orders still open at this desk."""
+        ...
+
+    def evidence(self, desk: bytes) -> list[bytes]:
+        """Decrees, field visits and programmes behind them."""
         ...
 
 
@@ -82,6 +96,15 @@ class NoOffice:
     def entitlements(self, card_id: bytes) -> Sequence[bytes]:
         """:class:`TransferError`."""
         raise TransferError(f"no backend to ask for the entitlements of {card_id.hex()}")
+
+
+def fetch(office: Orders, station: bytes, book: OrderBook, evidence: EvidenceBook) -> Taken:
+    """Take new orders, and what stands behind those open; raises :class:`TransferError`."""
+    taken = book.add_all(office.orders(station))
+    orders = [job.order for job in book.jobs() if job.state == JobState.OPEN]
+    if any(evidence.of(order).visit is None for order in orders):
+        evidence.take(office.evidence(station), orders)
+    return taken
 
 
 def read_sequence(path: Path) -> list[bytes]:

@@ -38,6 +38,7 @@ class JobState(IntEnum):
 
     OPEN = 0
     ISSUED = 1
+    SET_ASIDE = 2  # it names another family's decree row, and an officer skipped it
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +176,15 @@ class OrderBook:
 
     def scrapped_count(self) -> int:
         """How many chips were scrapped here."""
+        return self._count("SELECT count(*) FROM scrapped")
+
+    def aside_count(self) -> int:
+        """How many orders were set aside."""
+        return self._count("SELECT count(*) FROM job WHERE state = ?", int(JobState.SET_ASIDE))
+
+    def _count(self, sql: str, *values: object) -> int:
         with named_errors():
-            return int(self._db.execute("SELECT count(*) FROM scrapped").fetchone()[0])
+            return int(self._db.execute(sql, values).fetchone()[0])
 
 
 # --- changes, each in the commit of a log record -------------------------------------------------
@@ -195,6 +203,14 @@ def reach(db: sqlite3.Connection, number: bytes, step: DeskStep, card_id: bytes 
         "UPDATE job SET step = max(step, ?), card_id = coalesce(?, card_id), state = ?"
         " WHERE number = ?", (int(step), card_id, int(state), number),
     )  # fmt: skip
+
+
+def set_aside(db: sqlite3.Connection, number: bytes) -> None:
+    """The order waits no more; a chip that was begun for it is let go."""
+    db.execute(
+        "UPDATE job SET state = ?, chip = NULL, step = 0 WHERE number = ?",
+        (int(JobState.SET_ASIDE), number),
+    )
 
 
 def mark_scrapping(db: sqlite3.Connection, number: bytes, reason: str) -> None:

@@ -42,6 +42,7 @@ class Refusal(StrEnum):
     CARD_OF_OTHER_ORDER = "card-of-other-order"
     ORDER_ISSUED = "order-issued"
     CARD_ISSUED = "card-issued"
+    OTHER_ROW = "other-row"  # the decree row that the order names is not this family's
 
 
 @dataclass(frozen=True, slots=True)

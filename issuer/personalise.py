@@ -16,7 +16,8 @@ from card_os.host.links import CardMute, Link, LinkError
 from issuer import orders
 from issuer.cardwork import CardWork, StopError, Tools
 from issuer.desklog import DeskLog
-from issuer.errors import ScrapRefusedError
+from issuer.errors import ScrapRefusedError, SkipRefusedError
+from issuer.evidence import EvidenceBook
 from issuer.identify import Found, Kind, examine
 from issuer.orders import Job, JobState, OrderBook
 from issuer.outcomes import (
@@ -87,15 +88,17 @@ class _JobJournal:
 class Desk:
     """One desk of one environment; a live desk can make no specimen and the other way round.
 
+    ``evidence`` may show that an order names another family's decree row: such a one is refused.
     ``emit`` hears of progress. Raises only :class:`issuer.errors.IssuerError` (its own storage);
     everything about a card is an outcome.
     """
 
     def __init__(
         self, desk_log: DeskLog, book: OrderBook, tools: Tools,
-        emit: Callable[[Event], None] = _nothing,
+        emit: Callable[[Event], None] = _nothing, *, evidence: EvidenceBook | None = None,
     ) -> None:  # fmt: skip
         self.log, self.book, self.tools, self.emit = desk_log, book, tools, emit
+        self._evidence = evidence
 
     def record(
         self, *bodies: Shape, also: Callable[[sqlite3.Connection], None] | None = None
@@ -122,6 +125,9 @@ class Desk:
         chosen = self._choose(found, number)
         if not isinstance(chosen, Job):
             return chosen
+        refused = self.wrong_row(chosen)
+        if refused is not None:
+            return refused
         outcome = self._work(link, chosen, found.chip, officer)
         if scrap and isinstance(outcome, Unfinishable):
             return self.scrap(chosen.number, f"{outcome.reason}: {outcome.detail}", officer,
@@ -133,6 +139,30 @@ class Desk:
         if isinstance(error, CardMute):
             return self._turn_away(Turned.MUTE, str(error))
         return Interrupted(b"", None, str(error))
+
+    # --- orders of another family's row ---------------------------------------------------------
+
+    def wrong_row(self, job: Job) -> Refused | None:
+        """The refusal of an order that names another family's decree row, else None."""
+        if self._evidence is None or self._evidence.fits(job.order):
+            return None
+        return Refused(Refusal.OTHER_ROW, job.number, job.card_id)
+
+    def can_skip(self, job: Job) -> bool:
+        """Whether :meth:`skip` would: it is refused, and no card is bound to it."""
+        is_open = job.state == JobState.OPEN and not job.is_bound
+        return is_open and self.wrong_row(job) is not None
+
+    def skip(self, number: bytes, officer: int) -> None:
+        """Set a refused order aside, logged; raises :class:`SkipRefusedError` for any other."""
+        job = self.book.job(number)
+        refused = self.wrong_row(job)
+        if refused is None or not self.can_skip(job):
+            raise SkipRefusedError("only an order of another family's row is skipped")
+        self.record(
+            DeskRecord(DeskStep.FAILED, officer, number, None, f"{refused.key}: set aside"),
+            also=lambda db: orders.set_aside(db, number),
+        )
 
     # --- before the work -----------------------------------------------------------------------
 

@@ -7,22 +7,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from issuer.evidence import EvidenceBook
-from issuer.office import Uploads
+from issuer.office import Orders, Uploads
 from issuer.personalise import Desk
 from issuer.tally import Tally
 from keys.signer import Signer
 
 
-class Reached(Uploads, Protocol):
+class Reached(Uploads, Orders, Protocol):
     """The office as a desk reaches it (:class:`issuer.office.Office`)."""
-
-    def orders(self, desk: bytes) -> list[bytes]:
-        """Signed orders still open at this desk. Raises ``TransferError``."""
-        ...
-
-    def evidence(self, desk: bytes) -> list[bytes]:
-        """Decrees, field visits and programmes behind them. Raises ``TransferError``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

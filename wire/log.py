@@ -285,6 +285,34 @@ class Desk(Shape):
     detail: Text
 
 
+class CardSaid(IntEnum):
+    """What a card proved to be that the desk read and did not work on."""
+
+    FOREIGN = 1
+    BLANK = 2
+    OWN_KEYS = 3
+    PURSE = 4
+    PURSE_CLOSED = 5
+    SPECIMEN = 6
+    OTHER_WORLD = 7
+    UNKNOWN_VERSION = 8
+    MUTE = 9
+    PULLED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class CardRead(Shape):
+    """An officer had a card read and was told ``said``: durable before it was shown.
+
+    PURSE and only PURSE: state and wallets of a family's card were shown. ``card_id`` None if
+    neither the card nor the desk named it.
+    """
+
+    said: CardSaid
+    officer: U32
+    card_id: Bytes8 | None
+
+
 class RecordType(IntEnum):
     """Codes of the record types; the body's class is :data:`BODIES`."""
 
@@ -310,6 +338,7 @@ class RecordType(IntEnum):
     REJECTED = 20
     CHECKPOINT = 21
     DESK = 22
+    CARD_READ = 23
 
 
 BODIES: dict[RecordType, type[Shape]] = {
@@ -335,6 +364,7 @@ BODIES: dict[RecordType, type[Shape]] = {
     RecordType.REJECTED: Rejected,
     RecordType.CHECKPOINT: Checkpoint,
     RecordType.DESK: Desk,
+    RecordType.CARD_READ: CardRead,
 }
 TYPES = {shape: kind for kind, shape in BODIES.items()}
 

@@ -44,11 +44,13 @@ WORDS: dict[str, tuple[str, str]] = {
     "counts": (
         (
             "{cards} kartu, {stations} terminal dan meja, {receipts} struk, "
-            "{ledger_entries} isian buku besar, {issuance_entries} isian catatan penerbitan"
+            "{ledger_entries} isian buku besar, {issuance_entries} isian catatan penerbitan, "
+            "{cards_read} kartu dibaca di meja"
         ),
         (
             "{cards} cards, {stations} terminals and desks, {receipts} receipts, "
-            "{ledger_entries} ledger entries, {issuance_entries} issuance log entries"
+            "{ledger_entries} ledger entries, {issuance_entries} issuance log entries, "
+            "{cards_read} cards read at desks"
         ),
     ),
     "result": ("HASIL", "RESULT"),

@@ -21,6 +21,7 @@ from backend.audit.payable import Owed
 from backend.audit.rules import judge
 from backend.audit.rules_chain import proven
 from backend.audit.steps import events
+from wire.log import RecordType
 from wire.objects import DecisionKind, FundRelease, GoodsLine, Programme
 from wire.receipt import ReceiptKind, StatementKind
 
@@ -174,6 +175,11 @@ class Report:
             "stations": len(self.world.stations),
             "receipts": len(receipts),
             "redemptions": sum(r.kind == ReceiptKind.DEBIT for r in receipts),
+            "cards_read": sum(
+                p.record.kind == RecordType.CARD_READ
+                for s in self.world.stations.values()
+                for p in s.chain()
+            ),
             "ledger_entries": len(self.world.ledger),
             "issuance_entries": len(self.world.issuance),
         }

@@ -8,7 +8,7 @@ from wire.chain import IssuanceKind
 from wire.cvc import CaKind, Role
 from wire.entitlement import ScriptAction
 from wire.env import Environment
-from wire.log import DeskStep, Reason, RecordType, StockMove
+from wire.log import CardSaid, DeskStep, Reason, RecordType, StockMove
 from wire.objects import DecisionKind, KeyRole, StationKind, Unit, VerificationDecision
 from wire.receipt import Interface, ReceiptKind, StatementKind, Verification
 
@@ -71,6 +71,7 @@ CODES: dict[type[IntEnum], dict[int, tuple[str, str]]] = {
         16: ("barang diberikan lagi", "GIVEN BACK"), 17: ("penyerahan kartu", "HANDOVER"),
         18: ("dibawa pulang", "COLLECTED"), 19: ("sanggahan", "DISPUTE"),
         20: ("kartu ditolak", "REJECTED"), 21: ("hitungan", "CHECKPOINT"), 22: ("meja", "DESK"),
+        23: ("kartu dibaca", "CARD READ"),
     },
     StockMove: {
         1: ("diterima", "received"), 2: ("dihitung", "counted"), 3: ("hilang", "lost"),
@@ -92,6 +93,13 @@ CODES: dict[type[IntEnum], dict[int, tuple[str, str]]] = {
         5: ("bersertifikat", "certified"), 6: ("dipersonalisasi", "personalised"),
         7: ("dimuat", "loaded"), 8: ("diperiksa", "verified"), 9: ("dibuang", "scrapped"),
         10: ("gagal", "failed"),
+    },
+    CardSaid: {
+        1: ("kartu lain", "foreign card"), 2: ("kartu kosong", "blank card"),
+        3: ("setengah jadi", "half-made"), 4: ("kartu program, isinya dibaca", "purse, opened"),
+        5: ("kartu program, tidak terbuka", "purse, closed"), 6: ("kartu contoh", "specimen card"),
+        7: ("lingkungan lain", "other environment"), 8: ("versi tidak dikenal", "unknown version"),
+        9: ("tidak menjawab", "mute"), 10: ("terlepas", "pulled"),
     },
     Environment: {
         0x01: ("sungguhan", "live"), 0x02: ("contoh", "specimen"),

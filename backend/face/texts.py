@@ -299,6 +299,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "returned_age_s": ("umur barang belum kembali (detik)", "age of goods not back (s)"),
     "row": ("baris", "row"),
     "rows": ("baris", "rows"),
+    "said": ("hasil baca", "what it proved to be"),
     "script": ("skrip", "script"),
     "script_count": ("hitungan skrip", "script count"),
     "sequence": ("urutan", "sequence"),

@@ -41,7 +41,7 @@ def make_face(bench: Bench, env: Environment, door: Door) -> Face:
         filters={
             "short": short, "card": card_name, "ymd": day_of_number,
             "outcome": messages.text, "title": messages.title,
-            "step": messages.STEPS.__getitem__, "kind": messages.KINDS.__getitem__,
+            "step": messages.STEPS.__getitem__, "said": messages.KINDS.__getitem__,
             "decision": messages.DECISIONS.__getitem__,
             "life": messages.LIVES.__getitem__, "keys": lambda c: KEY_MESSAGES[KeyCode(c)],
         },

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 
-from card_os.host.errors import MuteCardError
-from card_os.host.links import CardMute, Link, LinkError, NoCard
+from card_os.host.links import Link, LinkError, NoCard
 from issuer import messages, office
 from issuer.bulk import STOP_AFTER, Run
 from issuer.cards import Stack
@@ -46,12 +45,13 @@ from issuer.face.screens import (
     Trouble,
     View,
     Working,
+    WrongRow,
 )
-from issuer.identify import Kind, look_inside
-from issuer.orders import Job, JobState
+from issuer.identify import look_inside
+from issuer.orders import Job
 from issuer.outcomes import Event, Issued, Outcome, Progress, Refusal, Refused
 from issuer.place import Place
-from issuer.reading import read_card
+from issuer.reading import Readings
 from issuer.tally import Counts
 from keys.errors import KeysError
 from keys.messages import MESSAGES as KEY_MESSAGES
@@ -84,8 +84,8 @@ class Bench:
         self._reached: dict[DeskStep, bool] = {}
         station = place.desk.log.station.station_id.decode("ascii", "replace")
         self._fresh = self.view = View(
-            0, "", 0, station, Light.NONE, "", SignedOut(), 0, (), 0, (), Counts(0, 0), None, 0, (),
-            0, None, auto=True,
+            0, "", 0, station, Light.NONE, "", SignedOut(), 0, (), 0, (), Counts(0, 0), None, 0, 0,
+            (), 0, None, auto=True,
         )  # fmt: skip
         place.desk.emit = self._hear
 
@@ -151,7 +151,8 @@ class Bench:
             "queue": tuple(self._family(job) for job in waiting[:QUEUE_SHOWN]),
             "waiting": len(waiting), "begun": tuple(self._family(j) for j in desk.book.begun()),
             "today": tally.count(from_s, from_s + DAY_S), "last": tally.last(LAST_SHOWN),
-            "free": free, "scrapped": desk.book.scrapped_count(), "unsent": self._unsent(),
+            "free": free, "scrapped": desk.book.scrapped_count(),
+            "aside": desk.book.aside_count(), "unsent": self._unsent(),
         }  # fmt: skip
 
     def _unsent(self) -> int:
@@ -175,9 +176,16 @@ class Bench:
             self._show(NoOrders(), **changes)
         else:
             following = self._place.desk.book.next()
+            refused = None if following is None else self._place.desk.wrong_row(following)
+            if following is not None and refused is not None:
+                self._show(self._wrong_row(following, refused), **changes)
+                return
             family = None if following is None else self._family(following)
             lies = self._held and not self._dealt
             self._show(Ready(family, lies, self._held and self._dealt), **changes)
+
+    def _wrong_row(self, job: Job, refused: Refused) -> WrongRow:
+        return WrongRow(self._family(job), refused, self._place.desk.can_skip(job))
 
     # --- commands ------------------------------------------------------------------------------
 
@@ -248,7 +256,10 @@ class Bench:
             case Stopped():
                 run.failures = 0
                 self._rest()
-            case Read() | ReadWait() | Failed() | Trouble():
+            case WrongRow(family, _, can_skip=True):
+                self._place.desk.skip(family.order.number, run.officer)
+                self._rest(**self._lists())
+            case Read() | ReadWait() | WrongRow() | Failed() | Trouble():
                 self._rest()
         return None
 
@@ -285,10 +296,7 @@ class Bench:
         station, trust = place.desk.log.station.station_id, place.desk.tools.trust
         try:
             sent, _ = office.sync(place.desk.log, self._key, trust, place.office)
-            taken = book.add_all(place.office.orders(station))
-            orders = [job.order for job in book.jobs() if job.state == JobState.OPEN]
-            if any(place.evidence.of(order).visit is None for order in orders):
-                place.evidence.take(place.office.evidence(station), orders)
+            taken = office.fetch(place.office, station, book, place.evidence)
         except TransferError as e:
             self._office_answers = False
             self._rest(notice=Notice("warning", messages.ERRORS[e.code]), **self._lists())
@@ -351,7 +359,7 @@ class Bench:
             if run is None:
                 return
             if isinstance(screen, Read | ReadWait) or not run.has_work:
-                self._read(link, error)
+                self._read(run, link, error)
             elif isinstance(screen, _BEGINS) and self._fresh.auto:
                 self._work(run, link, error)
             elif isinstance(screen, _BEGINS):
@@ -377,7 +385,8 @@ class Bench:
             self._again(lambda link, error: self._work(run, link, error))
 
     def _read_again(self) -> None:
-        self._again(self._read)
+        if (run := self._run) is not None:
+            self._again(lambda link, error: self._read(run, link, error))
 
     # --- one card ------------------------------------------------------------------------------
 
@@ -389,7 +398,8 @@ class Bench:
             outcome = run.one(link)
         elif error is not None:
             outcome = run.unready(error)
-        self._show(self._after(run, outcome), **self._lists())
+        self._dealt = not isinstance(screen := self._after(run, outcome), WrongRow)
+        self._show(screen, **self._lists())
         if outcome.is_good:
             self._send(self._key)
             self._show(unsent=self._unsent())
@@ -398,6 +408,8 @@ class Bench:
         family = self._family_of(getattr(outcome, "order", b""))
         if isinstance(outcome, Refused) and outcome.reason == Refusal.NO_ORDER:
             return NoOrders()
+        if isinstance(outcome, Refused) and outcome.reason == Refusal.OTHER_ROW:
+            return self._wrong_row(self._place.desk.book.job(outcome.order), outcome)
         if isinstance(outcome, Issued) and family is not None:
             return Finished(family, outcome)
         if run.is_stopped:
@@ -423,23 +435,19 @@ class Bench:
 
         return tuple(StepLine(step, stage(step)) for step in STEPS)
 
-    def _read(self, link: Link | None, error: LinkError | None) -> None:
-        """Say what the card is. The reading is not in the desk log: it has no kind for it yet."""
+    def _read(self, run: Run, link: Link | None, error: LinkError | None) -> None:
+        """Say what the card is: logged first, and not shown when that cannot be."""
         self._dealt = True
-        try:
-            if error is not None or link is None:
-                raise error or NoCard("no card")
-            tools = self._place.desk.tools
-            reading = read_card(link, tools.trust.env, self._place.desk.book, self._inside)
-        except (MuteCardError, CardMute):
-            self._show(Read("mute", None, None))
-        except LinkError:
-            self._show(Read("pulled", None, None))
+        desk, tools = self._place.desk, self._place.desk.tools
+        readings = Readings(desk.log, desk.book, tools.trust.env, tools.clock, run.officer)
+        if link is not None:
+            reading = readings.read(link, self._inside)
         else:
-            found, job = reading.found, reading.job
-            is_specimen = found.kind is Kind.OTHER_WORLD and found.env and found.env.is_specimen
-            kind = "specimen" if is_specimen else str(found.kind)
-            self._show(Read(kind, reading, None if job is None else self._family(job)))
+            reading = readings.unready(error or NoCard("no card"))
+        family = None if reading.job is None else self._family(reading.job)
+        self._show(Read(reading, family), unsent=self._unsent())
+        self._send(self._key)
+        self._show(unsent=self._unsent())
 
     def _inside(self, link: Link) -> CardState:
         t = self._place.desk.tools

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from issuer.evidence import Evidence
-from issuer.outcomes import Issued, Outcome
+from issuer.outcomes import Issued, Outcome, Refused
 from issuer.reading import Reading
 from issuer.tally import Counts, Done
-from wire.log import DeskStep
+from wire.log import CardSaid, DeskStep
 from wire.objects import Order
+from wire.purse import Flag
 
 Texts = tuple[str, str]
 """Indonesian, English."""
@@ -88,6 +89,18 @@ class Ready(Screen):
 
 
 @dataclass(frozen=True, slots=True)
+class WrongRow(Screen):
+    """The next order names another family's decree row: no card is made of it.
+
+    ``can_skip``: going on skips it; else its card was begun before and is to be scrapped.
+    """
+
+    family: Family
+    outcome: Refused
+    can_skip: bool
+
+
+@dataclass(frozen=True, slots=True)
 class NoOrders(Screen):
     """Nothing is ordered of this desk."""
 
@@ -150,11 +163,26 @@ class ReadWait(Screen):
 
 @dataclass(frozen=True, slots=True)
 class Read(Screen):
-    """What a card is. ``kind``: a key of :data:`issuer.messages.KINDS`."""
+    """What a card is; the reading stands in the desk log."""
 
-    kind: str
-    reading: Reading | None
+    reading: Reading
     family: Family | None
+
+    @property
+    def state(self) -> str:
+        """The state ``warning`` where nothing was learned of the card, else none."""
+        return "warning" if self.reading.said in {CardSaid.MUTE, CardSaid.PULLED} else ""
+
+    @property
+    def picture(self) -> str:
+        """Its pictogram."""
+        return "specimen" if self.reading.said == CardSaid.SPECIMEN else self.state or "search"
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the card itself says that it is blocked."""
+        inside = self.reading.inside
+        return inside is not None and Flag.BLOCKED in inside.flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +214,7 @@ class View:
 
     ``turn`` counts the screens, so that a key pressed for one is not heard by the next.
     ``free``: blank chips the key service knows, None when it did not say. ``unsent``: records.
+    ``aside``: orders skipped because they name another family's decree row.
     """
 
     number: int
@@ -202,6 +231,7 @@ class View:
     today: Counts
     free: int | None
     scrapped: int
+    aside: int
     last: tuple[Done, ...]
     unsent: int
     notice: Notice | None

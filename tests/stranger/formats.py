@@ -182,7 +182,7 @@ def read_schema(text: str) -> Schema:
 SCHEMA = read_schema(WIRE.read_text(encoding="utf-8"))
 BODIES = {
     "INTENT": "Intent", "RECEIPT": "Receipted", "SCRIPT": "ScriptDone", "VOID": "VoidIntent",
-    "GIVEN_BACK": "GivenBack",
+    "GIVEN_BACK": "GivenBack", "CARD_READ": "CardRead",
 }  # fmt: skip
 
 

@@ -332,6 +332,10 @@ def upload() -> dict[str, Any]:
     second = log.Record.make(2, first.hash, NOW_S, log.Shift(True, 11))
     third = log.Record.make(3, second.hash, NOW_S + 5,
                             log.Rejected(log.Reason.FOREIGN_CARD, None, "6A82"))  # fmt: skip
+    named, blank = (
+        log.Record.make(4, third.hash, NOW_S + 6, log.CardRead(said, 11, card))
+        for said, card in ((log.CardSaid.PURSE, CARD), (log.CardSaid.BLANK, None))
+    )
     records = [first, second, third]
 
     def pack(rows: list[log.Record], last: log.Record) -> bytes:
@@ -339,14 +343,21 @@ def upload() -> dict[str, Any]:
         return cbor.encode([sign_object(head), [r.raw for r in rows]])
 
     late = log.Record.make(3, second.hash, NOW_S - 5, third.body)
-    accept = [("three records", pack(records, third), {"records": [
+    body = [len(log.CardSaid) + 1, 11, None]
+    no_code = dataclasses.replace(
+        blank, raw=cbor.encode([4, third.hash, NOW_S + 6, int(blank.kind), body])
+    )
+    accept = [(name, pack(rows, rows[-1]), {"records": [
         {"sequence": r.sequence, "time_s": r.time_s, "type": r.kind, "body": r.body}
-        for r in records]})]  # fmt: skip
+        for r in rows]}) for name, rows in (
+            ("three records", records), ("a card read at a desk", [*records, named]),
+            ("a card read that has no name", [*records, blank]))]  # fmt: skip
     refuse = [
         ("a record missing", pack([first, third], third)),
         ("two records swapped", pack([second, first, third], third)),
         ("head of another record", pack(records, second)),
         ("time runs back", pack([first, second, late], late)),
+        ("a reading of an unknown code", pack([*records, no_code], no_code)),
         ("no record", cbor.encode([sign_object(objects.UploadHead(TERMINAL, 1, 1, h(""))), []])),
     ]
     return entry(accept, refuse, OFF_CARD[objects.KeyRole.LOG].public)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from backend import ledger
 from backend.audit.build import build
 from backend.audit.facts import Fact
+from backend.audit.page import page
 from backend.audit.report import Report, make
 from backend.audit.rules import judge
 from keys.hierarchy import Heads
@@ -268,3 +269,15 @@ def test_a_counter_that_fell_in_one_of_two_chips_is_found() -> None:
     c = copy.wallets[CASH]
     s.w.debit(s.two, copy, CASH, 5_000, counters=replace(c, debited=c.debited + 1))
     assert Invariant.COUNTERS in verdict(s)
+
+
+def test_a_card_read_at_a_desk_is_counted_and_is_no_finding() -> None:
+    s = tell()
+    before = make(s.w.audited())
+    s.w.record(s.desk, log.CardRead(log.CardSaid.PURSE, 7, s.cards[0].card_id))
+    s.w.record(s.desk, log.CardRead(log.CardSaid.FOREIGN, 7, None))
+    report = make(s.w.audited())
+    assert (report.findings, report.alerts) == (before.findings, before.alerts)
+    assert report.counts()["cards_read"] == before.counts()["cards_read"] + 2
+    assert "2 kartu dibaca di meja" in page(report, "id")
+    assert "2 cards read at desks" in page(report, "en")

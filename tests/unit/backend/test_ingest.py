@@ -432,3 +432,12 @@ def test_a_debit_after_the_hotlist_was_installed_is_not_payable(
     terminal.send()
     assert findings(ready) == [12]
     assert payables(ready) == 3000
+
+
+def test_cards_read_at_a_desk_are_counted_and_found_nothing_against(ready: BackendWorld) -> None:
+    desk, said = ready.desk(b"DESK0009"), log.CardSaid
+    for code, card_id in ((said.PURSE, ready.cards(1)[0].card_id), (said.MUTE, None)):
+        desk.add(log.CardRead(code, 7, card_id))
+    desk.send()
+    assert ready.office.report()["counts"]["cards_read"] == 2
+    assert findings(ready) == []

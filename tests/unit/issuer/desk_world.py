@@ -17,6 +17,7 @@ from card_os.reference.packages import PACKAGES
 from card_os.reference.profiles import JCOP_LIKE, TransportKeys
 from issuer.cardwork import Tools
 from issuer.desklog import DeskLog, Station
+from issuer.evidence import EvidenceBook
 from issuer.mail import MailRoom, new_identity, open_mailer
 from issuer.orders import OrderBook
 from issuer.outcomes import Issued
@@ -150,7 +151,8 @@ class DeskWorld:
         mail = MailRoom(self.folder / "mail", self.recipient, self.env)
         tools = Tools(self.verbs, self.trust, self.world.links, self.source, mail, self.clock,
                       self.rng.randbytes)  # fmt: skip
-        self.desk = Desk(desk_log, book, tools, self.events.append)
+        self.desk = Desk(desk_log, book, tools, self.events.append,
+                         evidence=EvidenceBook(self.db, self.trust))  # fmt: skip
         return self.desk
 
     # --- what others give the desk --------------------------------------------------------

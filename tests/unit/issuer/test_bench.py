@@ -7,17 +7,20 @@ from dataclasses import replace
 
 import pytest
 
-from card_os.host.links import CardMute, InProcessLink, NoCard
+from card_os.host.links import CardMute, CardRemoved, InProcessLink, NoCard
 from card_os.reference.foreign import ForeignCard
 from issuer import cli
 from issuer.cards import PcscStack
-from issuer.errors import LogFullError, TransferError
+from issuer.errors import LogFullError, SkipRefusedError, TransferError
 from issuer.face import screens as s
 from issuer.face.bench import Bench, BenchThread
+from issuer.orders import JobState
 from issuer.outcomes import (
     Faulty,
     Interrupted,
     Issued,
+    Refusal,
+    Refused,
     Scrapped,
     Turned,
     TurnedAway,
@@ -31,7 +34,7 @@ from tests.unit.issuer.bench_world import WORDS, Office, Reader, place_of, proof
 from tests.unit.issuer.desk_world import COMMANDS, OFFICER, CutLink, DeskWorld
 from wire.cose import Sign1
 from wire.env import Environment
-from wire.log import DeskStep
+from wire.log import CardRead, CardSaid, DeskStep
 from wire.objects import (
     KeyRole,
 )
@@ -370,7 +373,8 @@ def test_a_specimen_card_is_told_kindly(d):
     other.make(card)
     assert d.insert(card).outcome.key == "TurnedAway.specimen"
     d.tell(s.ReadCard())
-    assert d.screen.kind == "specimen"
+    assert d.screen.reading.said == CardSaid.SPECIMEN
+    assert d.screen.picture == "specimen"
 
 
 def test_a_full_disk_stops_the_work_and_is_said(d, monkeypatch):
@@ -415,27 +419,117 @@ def test_any_card_is_read_and_nothing_is_done_with_it_until_the_officer_goes_bac
     assert isinstance(d.screen, s.ReadWait)
     blank = d.w.card()
     writes = blank.nvm.writes
-    assert (d.insert(blank).kind, blank.nvm.writes) == ("blank", writes)
+    assert (d.insert(blank).reading.said, blank.nvm.writes) == (CardSaid.BLANK, writes)
     d.take()
-    assert d.insert(ForeignCard()).kind == "foreign"
+    assert d.insert(ForeignCard()).reading.said == CardSaid.FOREIGN
     d.take()
-    assert d.insert(lambda: CardMute("dead")).kind == "mute"
+    assert d.insert(lambda: CardMute("dead")).reading.said == CardSaid.MUTE
     d.take()
-    assert d.insert(lambda: CutLink(blank, 1)).kind == "pulled"
+    assert d.insert(lambda: CutLink(blank, 1)).reading.said == CardSaid.PULLED
     assert d.bench.view.today == Counts(0, 0)
     d.take()
     d.go()
     assert d.insert(blank).outcome.order == number
     d.tell(s.ReadCard())
     reading = d.screen.reading
-    assert (d.screen.kind, reading.inside.life.name) == ("purse", "INERT")
+    assert (reading.said, reading.inside.life.name) == (CardSaid.PURSE, "INERT")
     assert reading.inside.card_id == reading.job.card_id == d.screen.family.card_id
 
 
 def test_with_no_orders_a_card_is_only_read(d):
     d.sign_in()
     assert isinstance(d.screen, s.NoOrders)
-    assert d.insert(d.w.card()).kind == "blank"
+    assert d.insert(d.w.card()).reading.said == CardSaid.BLANK
+
+
+def readings(d: World) -> list[CardRead]:
+    return [r.body for r in d.w.desk.log.records() if isinstance(r.body, CardRead)]
+
+
+def test_each_reading_is_in_the_signed_log_before_it_is_shown(d):
+    (number,) = signed_in(d, 1)
+    d.tell(s.ReadCard())
+    logged_when_shown = []
+    d.bench.listen(
+        lambda: isinstance(d.screen, s.Read) and logged_when_shown.append(len(readings(d)))
+    )
+    blank, said = d.w.card(), []
+    for make in (
+        blank, ForeignCard(), lambda: CardMute("dead"),
+        lambda: CutLink(blank, 1), lambda: CutLink(blank, 2, error=lambda: CardMute("gone")),
+    ):  # fmt: skip
+        said.append(d.insert(make).reading.said)
+        d.take()
+    assert said == [CardSaid.BLANK, CardSaid.FOREIGN, CardSaid.MUTE,
+                    CardSaid.PULLED, CardSaid.MUTE]  # fmt: skip
+    assert readings(d) == [CardRead(x, OFFICER, None) for x in said]
+    assert logged_when_shown[0] == 1
+    d.go()
+    d.insert(blank)
+    d.tell(s.ReadCard())
+    card_id = d.w.desk.book.job(number).card_id
+    assert readings(d)[-1] == CardRead(CardSaid.PURSE, OFFICER, card_id)
+    assert d.bench.view.unsent == d.w.desk.log.head().sequence
+    d.w.desk.log.check()
+
+
+def test_a_purse_that_does_not_open_is_logged_as_closed_under_its_orders_card(d):
+    signed_in(d, 1)
+    d.insert(d.w.card())
+
+    def away(_):
+        raise StockError("away")
+
+    d.bench._inside = away
+    d.tell(s.ReadCard())
+    assert (d.screen.reading.inside, d.screen.reading.closed) == (None, "away")
+    assert readings(d) == [CardRead(CardSaid.PURSE_CLOSED, OFFICER, d.screen.family.card_id)]
+
+    def gone(_):
+        raise CardRemoved("pulled")
+
+    d.bench._inside = gone
+    d.tell(s.ReadCard())
+    assert readings(d)[-1].said == CardSaid.PULLED
+    assert d.screen.state == "warning"
+
+
+def test_a_full_log_shows_the_error_and_no_reading(d, monkeypatch):
+    signed_in(d, 1)
+    d.insert(d.w.card())
+    shown = len(d.seen)
+
+    def full(*_, **__):
+        raise LogFullError("no room")
+
+    monkeypatch.setattr(d.w.desk.log, "append", full)
+    d.tell(s.ReadCard())
+    assert isinstance(d.screen, s.Trouble)
+    assert not any(isinstance(v.screen, s.Read) for v in d.seen[shown:])
+    d.take()
+    d.go()
+    d.tell(s.ReadCard())
+    assert isinstance(d.insert(lambda: CardMute("dead")), s.Trouble)
+
+
+def test_a_card_that_answers_nonsense_is_read_as_none_of_ours(d):
+    signed_in(d, 1)
+
+    class Nonsense(CutLink):
+        def transmit(self, command, /):
+            super().transmit(command)
+            return b"\x62\x83"
+
+    d.tell(s.ReadCard())
+    assert d.insert(lambda: Nonsense(d.w.card())).reading.said == CardSaid.FOREIGN
+
+
+def test_a_reading_is_sent_with_the_log(o):
+    o.office.open = [o.w.signed_order()]
+    o.sign_in()
+    o.tell(s.ReadCard())
+    o.insert(ForeignCard())
+    assert (o.bench.view.unsent, o.office.uploads) == (0, 1)
 
 
 # --- the office --------------------------------------------------------------------------------
@@ -524,9 +618,106 @@ def test_evidence_that_does_not_verify_is_left_and_a_wrong_row_is_seen(o):
     o.w.orders = 0
     o.office.open = [o.w.signed_order(decree=decree)]
     o.sign_in()
+    assert isinstance(o.screen, s.WrongRow)
     e = o.screen.family.evidence
     assert (e.visit, e.fits) == (None, False)
     assert o.w.db.execute("SELECT count(*) FROM visit").fetchone() == (0,)
+
+
+def wrong_row(o: World, orders: int = 1, **more) -> list[bytes]:
+    """The first order names the row of another family; the numbers of all."""
+    family = (1).to_bytes(16, "little")
+    o.office.proofs, decree, _ = proofs(o.w, family, row=2)
+    o.w.orders = 0
+    o.office.open = [o.w.signed_order(decree=decree, **more)]
+    o.office.open += [o.w.signed_order() for _ in range(orders)]
+    o.sign_in()
+    return [n.to_bytes(16, "big") for n in range(1, orders + 2)]
+
+
+def test_an_order_of_another_familys_row_is_refused_explained_and_skipped_by_one_key(o):
+    first, second = wrong_row(o)
+    refused = Refused(Refusal.OTHER_ROW, first)
+    assert (o.screen.outcome, o.screen.can_skip) == (refused, True)
+    assert o.screen.family.order.number == first
+    card = o.w.card()
+    writes = card.nvm.writes
+    assert isinstance(o.insert(card), s.WrongRow)  # nothing begins by itself
+    assert o.w.make(card) == refused  # nor by the engine, whoever asks
+    assert o.w.make(card, first) == refused
+    assert (card.nvm.writes, o.w.desk.book.job(first).step) == (writes, None)
+    o.go()
+    assert o.w.desk.book.job(first).state == JobState.SET_ASIDE
+    assert (o.bench.view.aside, o.bench.view.waiting, o.bench.view.today) == (1, 1, Counts(0, 0))
+    (record,) = [r.body for r in o.w.desk.log.records() if getattr(r.body, "order", b"") == first]
+    assert (record.step, record.officer) == (DeskStep.FAILED, OFFICER)
+    assert record.detail == "Refused.other-row: set aside"
+    assert o.screen == s.Ready(o.bench.view.queue[0], card_in=True, take_out=False)
+    o.go()
+    assert o.screen.outcome.order == second
+
+
+def test_the_next_card_swapped_in_at_once_meets_the_same_refusal(o):
+    family = (1).to_bytes(16, "little")
+    o.office.proofs, decree, _ = proofs(o.w, family, row=7)
+    o.w.orders = 0
+    o.office.open = [o.w.signed_order(), o.w.signed_order(family=family, decree=decree)]
+    o.sign_in()
+    assert isinstance(o.insert(o.w.card()), s.Finished)
+    assert isinstance(o.insert(o.w.card()), s.WrongRow)
+    assert o.bench.view.today == Counts(1, 0)
+    o.go()
+    assert isinstance(o.screen, s.NoOrders)
+
+
+def test_only_a_refused_order_without_a_bound_card_is_skipped(o):
+    first, second = wrong_row(o)
+    with pytest.raises(SkipRefusedError):
+        o.w.desk.skip(second, OFFICER)
+    o.w.db.execute("UPDATE job SET step = ? WHERE number = ?", (int(DeskStep.KEYS_MADE), first))
+    with pytest.raises(SkipRefusedError):
+        o.w.desk.skip(first, OFFICER)
+    assert o.w.desk.book.job(first).state == JobState.OPEN
+
+
+def test_a_card_begun_before_the_decree_came_is_refused_and_can_only_be_scrapped(o):
+    o.office.error = TransferError("cable")
+    family = (1).to_bytes(16, "little")
+    o.office.proofs, decree, _ = proofs(o.w, family, row=2)
+    o.w.orders = 0
+    o.office.open = [o.w.signed_order(decree=decree)]
+    o.w.desk.book.add_all(o.office.open)
+    o.sign_in()
+    card = o.w.card()
+    o.insert(lambda: CutLink(card, 40))
+    o.take()
+    o.office.error = None
+    o.tell(s.Contact())
+    screen = o.insert(card)
+    assert isinstance(screen, s.WrongRow)
+    assert (screen.can_skip, screen.family.can_scrap) == (False, True)
+    assert screen.outcome.card_id == screen.family.card_id is not None
+    o.go()  # no skipping here
+    assert o.w.desk.book.aside_count() == 0
+    o.tell(s.AskScrap(screen.family.order.number))
+    o.tell(s.GiveReason(o.bench.view.turn, "baris salah"))
+    o.tell(s.Scrap(o.bench.view.turn))
+    o.go()
+    assert o.screen.can_skip  # its order is open again, and refused again
+
+
+def test_rows_that_have_not_come_yet_refuse_nothing(o):
+    """The decree is held for another family; a new order's own row was not looked at yet."""
+    family = (1).to_bytes(16, "little")
+    raws, decree, _ = proofs(o.w, family)
+    o.office.proofs = raws
+    o.office.open = [o.w.signed_order(decree=decree)]
+    o.sign_in()
+    o.w.desk.book.add(o.w.signed_order(decree=decree, row=999))
+    other = o.w.desk.book.jobs()[-1]
+    assert o.bench._place.evidence.of(other.order).fits
+    o.tell(s.Contact())
+    assert not o.bench._place.evidence.of(other.order).fits
 
 
 def test_without_evidence_nothing_is_invented(o):

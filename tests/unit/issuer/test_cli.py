@@ -150,12 +150,12 @@ def test_interrupted_between_processes_and_identified_on_the_way(desk):
     assert "Put the same card in again" in desk.out
     assert desk.run("status") == 0
     (begun,) = desk.lines()[0]["begun"]
-    assert desk.run("identify", links=[InProcessLink(card)]) == 0
+    assert desk.run("identify", "--officer", "7", links=[InProcessLink(card)]) == 0
     shown = desk.lines()[0]
     assert shown["order"]["number"] == begun["order"]
     assert shown["card"]["chip"] == begun["chip"]
     assert desk.run(*words, "--order", begun["order"], links=[InProcessLink(card)]) == 0
-    assert desk.run("identify", links=[InProcessLink(card)]) == 0
+    assert desk.run("identify", "--officer", "7", links=[InProcessLink(card)]) == 0
     assert desk.lines()[0]["inside"]["life"] == "INERT"
     assert desk.run(*words, links=[InProcessLink(card)]) == cli.REFUSED
     assert desk.run(*words, links=[InProcessLink(ForeignCard())], lang="id") == cli.REFUSED
