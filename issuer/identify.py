@@ -13,16 +13,11 @@ from card_os.host import commands, errors
 from card_os.host.links import Link
 from card_os.host.opening import CardIdentity, exchange, select_purse
 from card_os.host.purse import PurseSession
-from card_os.host.security_domain import (
-    ISD_AID,
-    DataObject,
-    get_data_clear,
-    key_information,
-)
+from card_os.host.security_domain import ISD_AID, DataObject, get_data_clear
 from keys.cardsession import OWN_KVN
 from keys.relay import CardKeyVerbs, PersonaliserKey
 from keys.trust import TrustStore
-from wire import cvc
+from wire import cvc, tlv
 from wire.env import Environment
 from wire.errors import FormatError
 from wire.purse import CardState, Sw
@@ -70,7 +65,9 @@ def examine(link: Link, env: Environment) -> Found:
     kvns = _key_versions(get_data_clear(link, DataObject.KEY_INFORMATION))
     if kind is Kind.BLANK and OWN_KVN in kvns:
         kind = Kind.OWN_KEYS
-    return Found(kind, world, version, _chip_of(get_data_clear(link, DataObject.CPLC)), kvns, link.atr)
+    return Found(
+        kind, world, version, _chip_of(get_data_clear(link, DataObject.CPLC)), kvns, link.atr
+    )
 
 
 def chip_of(link: Link) -> bytes:
@@ -105,6 +102,7 @@ def _chip_of(cplc: bytes) -> bytes:
 
 def _key_versions(template: bytes) -> tuple[int, ...]:
     try:
-        return tuple(sorted({key.kvn for key in key_information(template)}))
+        rows = [value for tag, value in tlv.parse_all(template) if tag == 0xC0]
     except FormatError:
         return ()
+    return tuple(sorted({row[1] for row in rows if len(row) > 1}))

@@ -356,3 +356,14 @@ def _key_source(sealed: bytes) -> ChipKeySource:
     if not sets:
         raise ValueError("a delivery without transport keys")
     return TransportSets(kept["kvn"], sets)
+
+
+def delivery_keys(delivery: dict[str, Any]) -> ChipKeySource:
+    """The transport keys of a maker's delivery (:meth:`KeyFolder.receive`), nothing kept.
+
+    For the hands that load the applet before the chips are received; :class:`StockError`.
+    """
+    try:
+        return _key_source(_read_delivery(delivery)[2])
+    except (KeyError, TypeError, ValueError) as e:
+        raise StockError("the delivery list is malformed") from e

@@ -22,7 +22,7 @@ from keys.securechannel import HostMessaging, OrderError, SecureChannelError, Se
 from wire import tlv
 from wire.apdu import CommandApdu, ResponseApdu
 from wire.env import Environment
-from wire.errors import FormatError
+from wire.errors import FormatError, require
 from wire.purse import CardKeys, Sw
 
 ISD_AID = bytes.fromhex("A000000151000000")
@@ -30,6 +30,7 @@ MAX_BLOCK_BYTES = 223  # fits a protected short APDU at every level
 MAX_PARTS = 64
 _FOR_LOAD, _FOR_INSTALL, _LAST_BLOCK, _RELATED = 0x02, 0x0C, 0x80, 0x80
 _KEY_TYPE_AES = 0x88
+_KEY_ROW_BYTES = 4  # of the key information template: id, version, type, length
 _PUT_THREE_KEYS = 0x81  # P2 of PUT KEY: several keys, the first is key 01
 
 
@@ -81,8 +82,8 @@ class NewKeys:
 class LocalChannel:
     """A :class:`KeyServiceChannel` over :class:`keys.scp03.Scp03Host` in this process.
 
-    ``new_keys`` gives the set for :meth:`put_key`, made for the card that named itself.
-    Raises ``keys.securechannel.SecureChannelError``.
+    ``new_keys`` gives the set for :meth:`put_key`, made for the card that named itself; ``level``
+    and ``s16`` are what its maker built in. Raises ``keys.securechannel.SecureChannelError``.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class LocalChannel:
         kvn: int = 0,
         aid: bytes | None = ISD_AID,
         new_keys: Callable[[InitializeUpdateAnswer], NewKeys] | None = None,
+        level: SecurityLevel = SecurityLevel.FULL,
+        s16: bool = False,
     ) -> None:
-        self._host = Scp03Host(key_source, SecurityLevel.FULL, random, kvn=kvn, aid=aid)
+        self._host = Scp03Host(key_source, level, random, kvn=kvn, s16=s16, aid=aid)
         self._new_keys = new_keys
         self._card: InitializeUpdateAnswer | None = None
         self._messaging: HostMessaging | None = None
@@ -165,17 +168,22 @@ class DataObject(enum.IntEnum):
     CPLC = 0x9F7F
     KEY_INFORMATION = 0x00E0
     RECOGNITION = 0x0066
+    RESOURCES = 0xFF21  # free memory, as ETSI TS 102 226 has it; few cards tell
 
 
 @dataclass(frozen=True, slots=True)
 class ContentEntry:
-    """One E3 template of GET STATUS; ``modules`` are AIDs, ``load_file`` the one it runs from."""
+    """One E3 template of GET STATUS; ``modules`` are AIDs, ``load_file`` the one it runs from.
+
+    ``version`` is a load file's, major and minor; b"" where the card keeps it to itself.
+    """
 
     aid: bytes
     life: int
     privileges: bytes
     load_file: bytes
     modules: tuple[bytes, ...]
+    version: bytes = b""
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
@@ -186,7 +194,7 @@ class ContentEntry:
             raise FormatError("GET STATUS entry without AID or life cycle")
         modules = tuple(value for tag, value in items if tag == 0x84)
         return cls(first[0x4F], first[0x9F70][0], first.get(0xC5, b""), first.get(0xC4, b""),
-                   modules)  # fmt: skip
+                   modules, first.get(0xCE, b""))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +205,28 @@ class KeyInformation:
     kvn: int
     key_type: int
     length_bytes: int
+
+
+def key_information(template: bytes) -> tuple[KeyInformation, ...]:
+    """Read the value of E0; :class:`FormatError`.
+
+    A row of another form is refused: a key set that is not understood must not go unseen.
+    """
+    rows = [value for tag, value in tlv.parse_all(template) if tag == 0xC0]
+    require(all(len(row) == _KEY_ROW_BYTES for row in rows), "key information of another form")
+    return tuple(KeyInformation(*row) for row in rows)
+
+
+def get_data_clear(link: Link, what: DataObject) -> bytes:
+    """The value of a data object outside a session; b"" when the card keeps it to itself."""
+    answer = exchange(link, commands.GET_DATA.apdu(p1=what >> 8, p2=what & 0xFF))
+    if answer.sw != Sw.OK:
+        return b""
+    try:
+        (value,) = tlv.parse_sequence(answer.data, (int(what),))
+    except FormatError:
+        return b""
+    return value
 
 
 class _Scp03Session:
@@ -268,6 +298,7 @@ class SecurityDomainSession(_Scp03Session):
 
     def __init__(self, link: Link, channel: KeyServiceChannel, *, aid: bytes = ISD_AID) -> None:
         super().__init__(link, channel)
+        self._aid = aid
         commands.SELECT.read(exchange(link, commands.SELECT.apdu(aid)))
         self._authenticate()
 
@@ -305,26 +336,25 @@ class SecurityDomainSession(_Scp03Session):
 
     def key_information(self) -> tuple[KeyInformation, ...]:
         """Which keys the domain has."""
+        raw = self.get_data(DataObject.KEY_INFORMATION)
         try:
-            items = tlv.parse_all(self.get_data(DataObject.KEY_INFORMATION))
-            rows = [value for tag, value in items if tag == 0xC0]
-            return tuple(KeyInformation(*row) for row in rows)
-        except (FormatError, TypeError) as x:
+            return key_information(raw)
+        except FormatError as x:
             raise errors.AnswerMalformedError(f"key information: {x}") from x
 
     def install_for_load(self, package: bytes, *, digest: bytes = b"") -> None:
-        """INSTALL [for load]; ``digest``: the load file's SHA-256, if it is to be checked."""
-        fields = (package, ISD_AID, digest, b"", b"")
+        """INSTALL [for load]; ``digest``: the load file's hash, if it is to be checked."""
+        fields = (package, self._aid, digest, b"", b"")
         self._send(commands.INSTALL, _lv(fields), p1=_FOR_LOAD)
 
-    def load(self, load_file: bytes) -> Iterator[int]:
+    def load(self, load_file: bytes, *, block_bytes: int = MAX_BLOCK_BYTES) -> Iterator[int]:
         """LOAD the file block by block; yields the bytes sent so far after each block."""
         body = tlv.encode(0xC4, load_file)
-        parts = [body[at : at + MAX_BLOCK_BYTES] for at in range(0, len(body), MAX_BLOCK_BYTES)]
+        parts = [body[at : at + block_bytes] for at in range(0, len(body), block_bytes)]
         sent = 0
         for number, part in enumerate(parts):
             last = _LAST_BLOCK if number == len(parts) - 1 else 0
-            self._send(commands.LOAD_BLOCK, part, p1=last, p2=number & 0xFF)
+            self._send(commands.LOAD_BLOCK, part, p1=last, p2=number)
             sent += len(part)
             yield sent
 

@@ -101,6 +101,7 @@ class ReferenceCard:
             "keybytes": bytes(profile.key_bytes),
             "cplc": profile.cplc_of(serial),
             "kdd": profile.kdd_of(serial),
+            "memory": profile.memory_bytes.to_bytes(4, "big"),
             "iin": profile.iin,
             "cin": profile.cin_of(serial),
         }.items():

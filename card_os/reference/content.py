@@ -25,18 +25,22 @@ SW_NOT_FOUND = 0x6A88
 
 @dataclass(frozen=True, slots=True)
 class LoadFile:
-    """An executable load file on the card: SHA-256 of its data block, and its size in bytes."""
+    """An executable load file on the card: SHA-256 of its data block, its size in bytes.
+
+    ``version`` is its package's, major and minor; b"" for what the mask holds.
+    """
 
     sha256: bytes
     size_bytes: int
+    version: bytes = b""
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read the record: hash(32), size(4)."""
-        return cls(raw[:32], int.from_bytes(raw[32:], "big"))
+        """Read the record: hash(32), size(4), version(2, or none)."""
+        return cls(raw[:32], int.from_bytes(raw[32:36], "big"), raw[36:])
 
     def __bytes__(self) -> bytes:
-        return self.sha256 + self.size_bytes.to_bytes(4, "big")
+        return self.sha256 + self.size_bytes.to_bytes(4, "big") + self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,12 @@ class CardContent:
         return self._packages[package].modules
 
     def version(self, package: bytes) -> bytes:
-        """Return a package's version, major and minor."""
-        return bytes(self._packages[package].version)
+        """Return the version of a load file on the card, major and minor."""
+        return self.load_files()[package].version or bytes(self._packages[package].version)
+
+    def used_bytes(self) -> int:
+        """Return how many bytes of load files the card holds."""
+        return sum(file.size_bytes for file in self.load_files().values())
 
     def knows(self, package: bytes) -> bool:
         """Whether this card's virtual machine can run the package."""

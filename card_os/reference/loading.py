@@ -18,6 +18,7 @@ from wire.tlv import parse_all, read
 __all__ = ["MAX_LOAD_BYTES", "Loader", "cap_package_aid", "read_lvs"]
 
 MAX_LOAD_BYTES = 0xFFFF
+C4_HEAD_BYTES = 4  # at most, with its length
 TAG_LOAD_FILE, TAG_DAP = 0xC4, 0xE2
 CAP_MAGIC = bytes.fromhex("DECAFFED")
 
@@ -25,6 +26,7 @@ SW_CONDITIONS = 0x6985
 SW_DATA = 0x6A80
 SW_NO_SPACE = 0x6A84
 SW_P1P2 = 0x6A86
+SW_NOT_FOUND = 0x6A88
 
 
 class _Pending(Transient):
@@ -32,10 +34,15 @@ class _Pending(Transient):
 
 
 class Loader:
-    """One load at a time; any other command ends it."""
+    """One load at a time; any other command ends it.
 
-    def __init__(self, content: CardContent) -> None:
+    ``memory_bytes``: what all load files together may take, 0 for no bound but their own.
+    """
+
+    def __init__(self, content: CardContent, domain: bytes, memory_bytes: int = 0) -> None:
         self._content = content
+        self._domain = domain
+        self._memory_bytes = memory_bytes
         self._ram = _Pending()
 
     def abort(self) -> None:
@@ -43,9 +50,14 @@ class Loader:
         self._ram.clear()
 
     def begin(self, data: bytes) -> None:
-        """INSTALL [for load]. Raises CardError: 6A80 unknown package or a token, 6985 loaded."""
+        """INSTALL [for load].
+
+        Raises CardError: 6A88 another domain, 6A80 unknown package, a token, 6985 loaded.
+        """
         self.abort()
-        package, _domain, digest, _parameters, token = read_lvs(data, 5)
+        package, domain, digest, _parameters, token = read_lvs(data, 5)
+        if domain not in {b"", self._domain}:
+            raise CardError(SW_NOT_FOUND, "no such security domain")
         if token or len(digest) not in {0, 20, 32} or not self._content.knows(package):
             raise CardError(SW_DATA, "this card cannot take that load file")
         if package in self._content.load_files() or package in self._content.instances():
@@ -58,15 +70,22 @@ class Loader:
             raise CardError(SW_CONDITIONS, "no INSTALL [for load]")
         pending = dict(self._ram)
         self.abort()
-        if command.p1 not in {0x00, 0x80} or command.p2 != pending["next"] & 0xFF:
+        # A block number is one byte (GPCS, LOAD): behind block FF nothing can follow.
+        if command.p1 not in {0x00, 0x80} or command.p2 != pending["next"]:
             raise CardError(SW_P1P2, "block out of order")
         body = pending["body"] + command.data
-        if len(body) > MAX_LOAD_BYTES:
+        if max(len(body) - C4_HEAD_BYTES, _announced(body)) > self.free_bytes():
             raise CardError(SW_NO_SPACE, "load file too long")
         if command.p1 == 0x00:
             self._ram.update(pending, next=pending["next"] + 1, body=body)
             return
         self._finish(pending["package"], pending["digest"], body)
+
+    def free_bytes(self) -> int:
+        """How long a load file may be now."""
+        if not self._memory_bytes:
+            return MAX_LOAD_BYTES
+        return min(MAX_LOAD_BYTES, max(0, self._memory_bytes - self._content.used_bytes()))
 
     def _finish(self, package: bytes, digest: bytes, body: bytes) -> None:
         items = parse_all(body)
@@ -77,9 +96,18 @@ class Loader:
         algorithm = {20: hashlib.sha1, 32: hashlib.sha256}.get(len(digest))  # GPCS names both
         require(algorithm is None or algorithm(content).digest() == digest, "load file hash")
         require(cap_package_aid(content) == package, "another package than announced")
+        version = content[11:9:-1]  # of the package, minor first, behind magic, version, flags
         self._content.add_load_file(
-            package, LoadFile(hashlib.sha256(content).digest(), len(content))
+            package, LoadFile(hashlib.sha256(content).digest(), len(content), version)
         )
+
+
+def _announced(body: bytes) -> int:
+    """The length of the load file that its first block announces; 0 while it is not there yet."""
+    head = 2 + (body[1] & 0x7F if body[1:2] > b"\x80" else 0)
+    if body[:1] != bytes([TAG_LOAD_FILE]) or len(body) < head:
+        return 0
+    return body[1] if head == 2 else int.from_bytes(body[2:head], "big")
 
 
 def cap_package_aid(content: bytes) -> bytes:

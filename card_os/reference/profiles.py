@@ -32,6 +32,7 @@ class CardProfile:
     cplc: bytes
     iin: bytes
     scp03_i: int = SCP03_I
+    memory_bytes: int = 0  # for load files; 0: no bound but their own, and the card does not tell
     key_bytes: tuple[int, ...] = (16, 24, 32)
 
     def __post_init__(self) -> None:

@@ -107,7 +107,8 @@ class SecurityDomain:
         self._options = Scp03Options.parse(self._record("i")[0])
         self._scp03 = Scp03Card(self._options, random, SD_AID)
         self._ram = _Ram()  # kvn of an opening; listing; data blocks
-        self._loader = Loader(content)
+        memory_bytes = int.from_bytes(self._record("memory"), "big")
+        self._loader = Loader(content, SD_AID, memory_bytes)
         self.session: CardMessaging | None = None
 
     # -- life ---------------------------------------------------------------------------------
@@ -239,7 +240,15 @@ class SecurityDomain:
         if tag == 0xDF01:  # ours: per key set {version, tries left}
             pairs = (bytes([kvn, self.keys.tries(kvn)]) for kvn in self.keys.versions())
             return _ok(encode(tag, b"".join(pairs)))
+        if tag == 0xFF21 and any(self._record("memory")):  # ETSI TS 102 226: free memory
+            return _ok(encode(tag, self._resources()))
         raise CardError(SW_NOT_FOUND, "no such data object")
+
+    def _resources(self) -> bytes:
+        """Applications, free bytes for load files, free RAM (the card does not count it)."""
+        applications = bytes([len(self._content.instances())])
+        free = self._loader.free_bytes().to_bytes(4, "big")
+        return encode(0x81, applications) + encode(0x82, free) + encode(0x83, b"\xff\xff")
 
     def _get_status(self, command: CommandApdu) -> ResponseApdu:
         if command.p2 not in {0, 1, 2, 3}:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from card_os.reference.card import ReferenceCard
 from card_os.reference.keysets import MAX_TRIES
+from card_os.reference.profiles import JCOP_LIKE
 from keys.securechannel import SecureChannelError
 from tests.unit.card_os.gp_bench import (
     AID,
@@ -183,6 +185,60 @@ def test_load_in_order_and_alone() -> None:
     assert host.send("80E80000", b"\xc4")[1] == 0x9000
     host.send("80F28002", b"\x4f\x00")
     assert host.send("80E80001", b"\x00")[1] == 0x6985
+
+
+def test_load_with_either_hash_and_for_this_domain_only() -> None:
+    for digest in (hashlib.sha1(cap()).digest(), hashlib.sha256(cap()).digest()):  # noqa: S324
+        host = Host(make_card(preloaded=()))
+        assert load(host, encode(0xC4, cap()), digest=digest) == 0x9000
+        assert load(host, encode(0xC4, cap()), digest=digest[:-1] + b"?") == 0x6985
+    host = Host(make_card(preloaded=()))
+    assert host.send("80E60200", lv(PACKAGE, AID, b"", b"", b""))[1] == 0x6A88
+    assert host.send("80E60200", lv(PACKAGE, b"", b"", b"", b""))[1] == 0x9000
+    assert host.send("80E60200", lv(PACKAGE, SD, b"", b"", b"T"))[1] == 0x6A80
+
+
+def test_a_block_repeated_or_left_out_ends_the_load() -> None:
+    host = Host(make_card(preloaded=()))
+    file = encode(0xC4, cap())
+    for numbers in ((0, 0), (0, 2), (0, 1, 1)):
+        host.send("80E60200", lv(PACKAGE, SD, b"", b"", b""))
+        answers = [host.send(f"80E800{n:02X}", file[:100])[1] for n in numbers]
+        assert answers == [0x9000] * (len(numbers) - 1) + [0x6A86]
+        assert host.send(f"80E880{numbers[-1] + 1:02X}", file[100:200])[1] == 0x6985
+    assert host.send("80E60200", lv(PACKAGE, SD, b"", b"", b""))[1] == 0x9000
+    assert host.send("80E88000", file[:100])[1] == 0x6A80  # the last one comes too early
+
+
+def test_a_block_number_is_one_byte() -> None:
+    host = Host(make_card(preloaded=()))
+    host.send("80E60200", lv(PACKAGE, SD, b"", b"", b""))
+    head = b"\xc4\x82\x02\x00"
+    assert host.send("80E80000", head)[1] == 0x9000
+    for number in range(1, 256):
+        assert host.send(f"80E800{number:02X}", b"\x00")[1] == 0x9000
+    assert host.send("80E80000", b"\x00")[1] == 0x6A86
+
+
+def test_a_load_file_longer_than_the_memory_is_refused_at_its_first_block() -> None:
+    size = len(cap())
+    for memory, sw in ((size, 0x9000), (size - 1, 0x6A84)):
+        card = make_card(preloaded=(), profile=replace(JCOP_LIKE, memory_bytes=memory))
+        host = Host(card)
+        assert load(host, encode(0xC4, cap())[:200], digest=b"") in {0x6A80, sw}
+        assert load(host, encode(0xC4, cap())) == sw
+        told = dict(parse_all(dict(parse_all(host.send("80CAFF21")[0]))[0xFF21]))
+        assert int.from_bytes(told[0x82], "big") == (0 if sw == 0x9000 else memory)
+    host.send("80E60200", lv(PACKAGE, SD, b"", b"", b""))
+    assert host.send("80E80000", b"\xc4\x82\xff\xff")[1] == 0x6A84
+    assert Host(make_card()).send("80CAFF21")[1] == 0x6A88
+
+
+def test_the_version_of_a_load_file_is_its_header_s() -> None:
+    host = Host(make_card(preloaded=()))
+    newer = cap()[:10] + b"\x07\x02" + cap()[12:]
+    assert load(host, encode(0xC4, newer)) == 0x9000
+    assert status(host, 0x20)[0][0xCE] == b"\x02\x07"
 
 
 # -- tears ------------------------------------------------------------------------------------
