@@ -1,6 +1,6 @@
 # Betang. Every target sets up what it needs; the work is done by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo play test applet lint lock campaigns-reduced ci-user clean
+.PHONY: help demo play test applet cap lint lock campaigns-reduced ci-user clean
 ONCE ?=
 SEED ?=
 
@@ -20,6 +20,9 @@ test: ## run every test (ARGS='tests/unit -k name' for some)
 
 applet: ## build the Java Card applet and run its Java tests (needs a JDK and Maven)
 	@scripts/applet
+
+cap: ## convert the applet to a CAP (JC_SDK=the vendor's kit, JC_EXPORTS=GlobalPlatform's; says where from)
+	@JC_SDK='$(JC_SDK)' JC_EXPORTS='$(JC_EXPORTS)' JC_TARGET='$(JC_TARGET)' scripts/cap
 
 lint: ## ruff and mypy --strict
 	@scripts/setup test
