@@ -7,6 +7,7 @@ result again and compares, so exactly one byte string stands for each value.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import NoneType
 from typing import TypeAlias
 
 import cbor2
@@ -16,6 +17,7 @@ from wire.errors import FormatError, require
 Value: TypeAlias = "int | bytes | str | bool | list[Value] | None"
 
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
+_PLAIN = frozenset({int, bytes, str, bool, NoneType})
 
 
 def encode(value: Value) -> bytes:
@@ -29,10 +31,20 @@ def decode(raw: bytes) -> Value:
     try:
         value: Value = cbor2.loads(raw)
         canonical = cbor2.dumps(value)
-    except (cbor2.CBORError, ValueError, TypeError, RecursionError, OverflowError) as e:
+    except Exception as e:  # tags of dates, decimals, mail... raise what their readers raise
         raise FormatError("not CBOR") from e
     require(canonical == raw, "CBOR is not deterministic or has bytes left over")
+    require(_is_plain(value), "CBOR holds a tag, a map, a float or an unknown simple value")
     return value
+
+
+def _is_plain(value: object) -> bool:
+    if type(value) is not list:
+        return type(value) in _PLAIN
+    kinds = set(map(type, value))
+    if list not in kinds:
+        return kinds <= _PLAIN
+    return all(_is_plain(v) for v in value)
 
 
 def decode_array(raw: bytes, length: int) -> list[Value]:
