@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from issuer.errors import OrderDiffersError, OrderRefusedError, OrderUnknownError
 from issuer.store import named_errors, transaction
@@ -162,7 +163,7 @@ class OrderBook:
 
     def begun(self) -> list[Job]:
         """Open orders whose card is bound and not issued: each waits for its own chip."""
-        return [j for j in self._jobs("WHERE state = 0 ORDER BY place") if j.is_bound]
+        return self._jobs("WHERE state = 0 AND step >= ? ORDER BY place", int(BOUND_FROM))
 
     def jobs(self) -> list[Job]:
         """Every order, in the order taken."""
@@ -231,8 +232,16 @@ def scrap(db: sqlite3.Connection, job: Job, reason: str) -> None:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=10_000)
+def _order(raw: bytes) -> Order:
+    """The order in these bytes, which were verified when they were taken.
+
+    Kept: the screen asks at each card for all that wait, and the same bytes are the same order.
+    """
+    return Order.parse(Sign1.parse(raw).payload)
+
+
 def _job(row: tuple[bytes, bytes, int, bytes | None, bytes | None, int, str | None]) -> Job:
     _, raw, state, chip, card_id, step, scrapping = row
-    order = Order.parse(Sign1.parse(raw).payload)  # verified when it was taken
-    return Job(order, raw, JobState(state), chip or b"", card_id,
+    return Job(_order(raw), raw, JobState(state), chip or b"", card_id,
                DeskStep(step) if step else None, scrapping)  # fmt: skip

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from backend.api import make_app as backend_app
-from card_os.host.links import InProcessLink
+from card_os.host.links import CardMute, InProcessLink
 from card_os.reference.card import ReferenceCard
 from card_os.reference.foreign import ForeignCard
 from card_os.reference.packages import PACKAGES
@@ -22,10 +22,13 @@ from keys.cardsession import TransportSets
 from keys.enrol import Provision, StationRequest
 from keys.http import KeyClient
 from keys.httpserver import make_app as keys_app
+from keys.signer import sign_object
 from tests.support import backend_world
 from tests.unit.issuer.desk_world import TRANSPORT, CutLink
 from wire import cbor
+from wire.cose import Sign1
 from wire.log import DeskStep, Upload
+from wire.objects import KeyRole, Order
 
 URL = "http://backend"
 
@@ -54,7 +57,10 @@ class OneCard:
         self.links = list(links)
 
     def next(self, _):
-        return self.links.pop(0) if self.links else None
+        link = self.links.pop(0) if self.links else None
+        if isinstance(link, Exception):
+            raise link
+        return link
 
 
 class Desk:
@@ -160,6 +166,35 @@ def test_interrupted_between_processes_and_identified_on_the_way(desk):
     assert desk.run(*words, links=[InProcessLink(card)]) == cli.REFUSED
     assert desk.run(*words, links=[InProcessLink(ForeignCard())], lang="id") == cli.REFUSED
     assert "bukan kartu untuk program ini" in desk.out
+    mute = CardMute("no ATR")
+    assert desk.run("identify", "--officer", "7", links=[mute]) == 0
+    assert (desk.lines()[0]["said"], desk.lines()[0]["card"]) == ("MUTE", None)
+    assert desk.run("sync") == 0  # the readings are in the log, and the office counts them
+    assert desk.world.office.report()["counts"]["cards_read"] == 3
+
+
+def test_an_order_of_another_familys_row_stops_the_run_until_it_is_skipped(desk):
+    desk.provision()
+    desk.run("orders")
+    true = [Order.parse(Sign1.parse(raw).payload) for raw in
+            desk.world.office.orders(backend_world.DESK)]  # fmt: skip
+    wrong = replace(true[0], number=b"w" * 16, family=true[1].family, predecessor=b"DEMO\0\0\0\x09")
+    registry = desk.world.keys.signers[KeyRole.REGISTRY, 1]
+    file = desk.path / "wrong"
+    file.write_bytes(cbor.encode_sequence([bytes(sign_object(registry, wrong, backend_world.ENV))]))
+    assert desk.run("orders", "--file", str(file)) == 0
+    assert desk.run("orders") == 0  # brings what stands behind it
+    bulk = ("bulk", "--officer", "7", "--json")
+    assert desk.run(*bulk, links=[InProcessLink(desk.card())]) == 0
+    assert desk.lines() == [{"good": 0, "bad": 0, "end": "order-wrong"}]
+    one = ("personalise", "--officer", "7")
+    assert desk.run(*one, links=[InProcessLink(desk.card())]) == cli.REFUSED
+    assert "not that family's" in desk.out
+    skip = ("skip", "--officer", "7", "--order")
+    assert desk.run(*skip, true[0].number.hex()) == cli.FAILED
+    assert desk.run(*skip, wrong.number.hex()) == 0
+    assert desk.run(*bulk, links=[InProcessLink(desk.card())]) == 0
+    assert desk.lines()[-1] == {"good": 1, "bad": 0, "end": "no-more-cards"}
 
 
 def test_the_mail_path_opens_the_mailer_of_an_issued_card(desk):
