@@ -213,7 +213,7 @@ class Recovery:
                     ours = s.card.receipts[i.expected][:2] == (t, n)
                     after = self._receipt(s, t, n) if ours else self._mark(s, t, n, "X")
                     yield (
-                        f"T{t} learns from the bundle: #{n} {'done' if ours else 'not done'}",
+                        f"T{t} learns from the bundle of #{n}: {'' if ours else 'not '}done",
                         after,
                     )
         for sequence in sequence_bits(x.kept):
@@ -334,7 +334,7 @@ class Recovery:
     def _loads(self, s: State, t: int) -> Iterator[Step]:
         """LOAD of any entitlement ever issued, stale ones too, with what was acknowledged then."""
         card = s.card
-        for loaded in {self.rules.first_load, s.backend.issued}:
+        for loaded in range(self.rules.first_load, s.backend.issued + 1):
             for a in range(self.acknowledged(s.backend.settled) + 1):
                 new = {
                     "max": (max(card.loaded, loaded), max(card.acknowledged, a)),
