@@ -77,8 +77,10 @@ class Folder:
         if (self.path / CONFIG).exists():
             raise ConfigError(f"{self.path} holds a terminal already; it was left as it is")
         log_key, channel_key = Ed25519Signer.generate(random), P256KeyAgreement.generate(random)
-        self._store.save(LOG_KEY, log_key.private_bytes(), passphrase)
-        self._store.save(CHANNEL_KEY, channel_key.private_bytes(), passphrase)
+        # Keys without config.json are what a power cut left: no request of theirs was given out.
+        is_unused = not any((self.path / name).exists() for name in (ENROLMENT, JOURNAL))
+        self._store.save(LOG_KEY, log_key.private_bytes(), passphrase, replace=is_unused)
+        self._store.save(CHANNEL_KEY, channel_key.private_bytes(), passphrase, replace=is_unused)
         self._write(CONFIG, config.model_dump_json(indent=1).encode() + b"\n")
         return self.request(passphrase)
 
@@ -93,10 +95,17 @@ class Folder:
     def make_officer(
         self, role: Role, number: int, passphrase: str, random: Callable[[int], bytes]
     ) -> OfficerRequest:
-        """A key for an officer at this terminal, sealed by their passphrase; the request."""
-        config = self.config()
-        key = P256KeyAgreement.generate(random)
-        self._store.save(_officer_name(role, number), key.private_bytes(), passphrase)
+        """A key for an officer at this terminal, sealed by their passphrase; the request.
+
+        Again, with the same passphrase, it is the request of the same key: the first one may have
+        been lost in a power cut after the key was kept.
+        """
+        config, name = self.config(), _officer_name(role, number)
+        if self._store.exists(name):
+            key = P256KeyAgreement.from_private_bytes(self._store.load(name, passphrase))
+        else:
+            key = P256KeyAgreement.generate(random)
+            self._store.save(name, key.private_bytes(), passphrase)
         station = config.station.encode()
         return OfficerRequest.make(config.environment, station, role, number, key)
 
