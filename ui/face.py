@@ -143,6 +143,7 @@ class Face:
 def _pairs(words: Words) -> dict[str, Callable[..., str]]:
     """Formatters that have two forms, in the page's language."""
     return {
+        "good": lambda code: words.pick(show.good(code)),
         "amount": lambda value, unit: words.pick(show.amount(value, unit)),
         "when": lambda time_s: words.pick(show.when(time_s)),
         "day": lambda time_s: words.pick(show.day(time_s)),

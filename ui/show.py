@@ -21,6 +21,13 @@ UNIT_WORDS: Final[dict[Unit, tuple[str, str]]] = {
     Unit.GRAM: ("g", "g"), Unit.MILLILITRE: ("ml", "ml"), Unit.PIECE: ("buah", "pieces"),
     Unit.VISIT: ("kunjungan", "visits"), Unit.BASKET: ("paket", "baskets"),
 }  # fmt: skip
+GOODS: Final[dict[str, tuple[str, str]]] = {
+    "rupiah": ("uang tunai", "cash"), "beras": ("beras", "rice"), "minyak": ("minyak", "oil"),
+    "gula": ("gula", "sugar"), "tepung": ("tepung", "flour"), "garam": ("garam", "salt"),
+    "telur": ("telur", "eggs"), "susu": ("susu", "milk"), "ikan": ("ikan", "fish"),
+    "sayur": ("sayur", "vegetables"), "sabun": ("sabun", "soap"),
+}  # fmt: skip
+"""Goods by their code in tariffs and stock, which carry no name of their own (docs/wire.md)."""
 _ONE: Final = {"pieces": "piece", "visits": "visit", "baskets": "basket", "litres": "litre"}
 _THOUSAND = 1_000
 _LARGE = {Unit.GRAM: ("kg", "kg"), Unit.MILLILITRE: ("liter", "litres")}
@@ -51,6 +58,11 @@ def amount(value: int, unit: Unit | None) -> tuple[str, str]:
     if abs(value) == 1:
         english = _ONE.get(english, english)
     return f"{number(value)} {indonesian}", f"{number(value)} {english}"
+
+
+def good(code: str) -> tuple[str, str]:
+    """A good's name; one we do not know is called as its provider calls it."""
+    return GOODS.get(code, (code, code))
 
 
 def local(time_s: int) -> datetime:

@@ -10,6 +10,7 @@ from backend.face import browse, lists
 from backend.face.book import Book
 from backend.face.browse import Row, Table
 from backend.face.texts import COUNTS, REFS, STAGES, STATES, Stage
+from ui import show
 from wire.invariants import TITLES
 
 Cell = str | int
@@ -109,7 +110,7 @@ def _goods(book: Book, language: str) -> Sheet:
     columns = (pick(STAGES[Stage.PLACE], language), "terminal", _w("goods", language),
                _w("unit", language), *(pick(WORDS[k], language) for k in keys))  # fmt: skip
     rows: tuple[tuple[Cell, ...], ...] = tuple(
-        (g.place, names.put(g.terminal).split(" ")[0], g.good,
+        (g.place, names.put(g.terminal).split(" ")[0], pick(show.good(g.good), language),
          units[g.good].name.lower() if g.good in units else "", *g.amounts)
         for g in book.report.goods
     )  # fmt: skip

@@ -48,10 +48,6 @@ _PICTURES: Final = {
 }  # fmt: skip
 _AGENCIES: Final = {"Pendidikan": "school", "Kesehatan": "clinic"}
 _GOODS: Final = {"beras": "rice", "minyak": "oil", "gula": "sugar", "rupiah": "cash"}
-_GOOD_WORDS: Final[dict[str, at.Words]] = {
-    "beras": ("beras", "rice"), "minyak": ("minyak", "oil"), "gula": ("gula", "sugar"),
-    "rupiah": ("uang tunai", "cash"),
-}  # fmt: skip
 
 
 def kind(outcome: o.Outcome) -> str:
@@ -83,11 +79,6 @@ def name(programme: Programme | None) -> at.Words:
     return ("?", "?") if programme is None else (programme.title_id, programme.title_en)
 
 
-def good(code: str) -> at.Words:
-    """A good's name; goods we do not know are named as their provider does."""
-    return _GOOD_WORDS.get(code, (code, code))
-
-
 def days(strip: at.Strip) -> int:
     """Whole days since the installed data was made."""
     return 0 if strip.data_s is None else max(0, strip.now_s - strip.data_s) // DAY_S
@@ -117,7 +108,7 @@ def plain(lines: tuple[Line, ...]) -> str:
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "text": text, "kind": kind, "title_of": title, "picture": picture,
-    "name_of": name, "good": good, "good_icon": lambda code: _GOODS.get(code, "goods"),
+    "name_of": name, "good_icon": lambda code: _GOODS.get(code, "goods"),
     "days": days, "clock": clock, "short_day": short_day, "station": station, "plain": plain,
     "busy": BUSY.__getitem__, "class_name": lambda value: type(value).__name__,
 }  # fmt: skip

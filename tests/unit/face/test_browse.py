@@ -258,3 +258,15 @@ def test_parts_of_strange_bytes_are_one() -> None:
     for raw in (b"x", b"\xd2\x84\xff", b"\x7f\x21\x05", b"BTR" + bytes(5)):
         assert [p.raw for p in parts(raw)] == [raw]
     assert parts(b"") == []
+
+
+def test_goods_have_their_english_names_on_pages_and_in_tables(book: Book) -> None:
+    from backend.face.tables import sheets
+    from ui.show import GOODS, good
+
+    known = {g.good for g in book.report.goods}
+    assert known <= set(GOODS)
+    (table,) = [x for x in sheets(book, "en") if x.name == "barang"]
+    assert {row[2] for row in table.rows} == {good(code)[1] for code in known} >= {"rice", "oil"}
+    for path in TEMPLATES.rglob("*.html"):
+        assert not re.search(r"\{\{ *\w+(\.query)?\.good *\}\}", path.read_text("utf-8")), path
