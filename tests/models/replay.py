@@ -151,8 +151,8 @@ class Replay:
 
     def walk(self, steps: int) -> Counter[str]:
         """Macro steps, compared after each."""
-        acts = [self._sale, self._acknowledge, self._learn, self._look, self._lose, self._top_up,
-                *[self._void, self._goods, self._upload] * 2]  # fmt: skip
+        acts = [self._acknowledge, self._learn, self._look, self._lose, self._top_up,
+                *[self._sale, self._void, self._goods, self._upload] * 3]  # fmt: skip
         for _ in range(steps):
             act = self.random.choice(acts)
             act()
@@ -229,6 +229,8 @@ class Replay:
             return
         on_counter = self._debit_of(t, latest).state == "D" and not suspended
         debit = self._rows(t)[self.state.card.receipts[-1][1]].sequence
+        if on_counter and fault == "none":  # the rarer way, oftener
+            fault = visit.link.fault = self.random.choice(("none", "cut before"))
 
         def act() -> object:
             return visit.void(debit, on_counter=on_counter, reason="salah jumlah")
@@ -352,7 +354,8 @@ class Replay:
 
     def _learn(self) -> None:
         """A sync: the newest entitlement, and the outcome of what was pending."""
-        t = self.random.choice(self._alive())
+        waiting = [t for t in self._alive() if self._resolved(t)]
+        t = self.random.choice(waiting or self._alive())
         self.carried[t] = len(self.entitlements) - 1
         pending = [n for n, i in enumerate(self.state.terminals[t].journal) if i.state == "I"]
         self._bundle(t)
