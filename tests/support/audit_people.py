@@ -46,6 +46,8 @@ class SoftStation:
     uploads: list[bytes] = field(default_factory=list)
     uploaded: int = 0
     hotlist: int = 1
+    is_open: bool = False
+    certified_s: int = 0
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ PARAMETERS = Parameters(1, 30 * DAY_S, 7 * DAY_S, 30 * DAY_S, DAY_S, 14 * DAY_S,
 
 @dataclass
 class Story:
-    """The world and who is in it. ``rows`` counts what the decree still has for a programme."""
+    """One village of a world; ``second``: the decree's row of a second round; ``others``: cards
+    that the story does not need."""
 
     w: AuditWorld
     one: SoftStation = None
@@ -58,14 +59,23 @@ class Story:
     decree: bytes = b""
     families: list[bytes] = field(default_factory=list)
     taps: dict[str, Tap] = field(default_factory=dict)
+    number: int = 0
+    second: int = 0
+    short_s: int = 0
+    others: list[SoftCard] = field(default_factory=list)
 
 
 def found(w: AuditWorld, families: int = FAMILIES, each: int = 4) -> Story:
-    """Programmes, funds, families, decree, stations with goods; no card yet."""
-    s = Story(w)
+    """Programmes and one village; no card yet."""
+    charter(w)
+    return village(w, 0, families, each)
+
+
+def charter(w: AuditWorld, closed_s: int = CLOSED_S) -> None:
+    """Parameters, an empty hotlist and the programmes, whose windows end at ``closed_s``."""
     w.sign(PARAMETERS)
     w.hotlist()
-    window = (Window(START_S - DAY_S, CLOSED_S),)
+    window = (Window(START_S - DAY_S, closed_s),)
     basket = (GoodsLine(RICE, Unit.GRAM, 5000), GoodsLine(OIL, Unit.MILLILITRE, 1000))
     for p in (
         Programme(1, 1, "Dinsos", "Sembako", "Food basket", FOOD, Unit.BASKET, BULOG, 4, 2, 0,
@@ -77,27 +87,43 @@ def found(w: AuditWorld, families: int = FAMILIES, each: int = 4) -> Story:
     ):  # fmt: skip
         w.programmes[p.wallet] = p
         w.sign(p)
+
+
+def village(w: AuditWorld, number: int, families: int = FAMILIES, each: int = 4, more: int = 0,
+            plenty: int = 40) -> Story:  # fmt: skip
+    """Funds, families, decree and stations with goods of one village; no card yet.
+
+    ``each`` baskets for a family of the story, ``plenty`` for ``more`` others.
+    """
+    s = Story(w, number=number)
+    amounts = [each] * families + [plenty] * more
+    for p in w.programmes.values():
         price = p.tariffs[0].price_minor
-        amount = (2 * families + 4) * amount_of(p.wallet, each) * price
-        funds = w.sign(FundRelease(f"SP2D-{p.code}", p.code, amount, w.tick()))
+        extra = 4 * amount_of(p.wallet, each) + more * amount_of(p.wallet, plenty)
+        amount = (2 * families * amount_of(p.wallet, each) + extra) * price
+        funds = w.sign(FundRelease(f"SP2D-{p.code}-{number}", p.code, amount, w.tick()))
         w.post(ledger.fund_release(funds, p.code, amount))
-    s.families = [w.random(16) for _ in range(families)]
+    s.families = [w.random(16) for _ in amounts]
     visits = [
         w.sign(FieldVerification(f, 11, w.tick(), VerificationDecision.VERIFIED, "", bytes(32), 12))
         for f in s.families
     ]
     rows = [
-        DecreeRow(3 * n + k + 1, f, w.programmes[wallet].code, amount_of(wallet, each), visits[n])
-        for n, f in enumerate(s.families)
+        DecreeRow(3 * n + k + 1, f, w.programmes[wallet].code, amount_of(wallet, a), visits[n])
+        for n, (f, a) in enumerate(zip(s.families, amounts, strict=True))
         for k, wallet in enumerate((FOOD, CASH, SCHOOL))
     ]
-    second = 3 * families + 1  # a second round of food for the first family
-    rows.append(DecreeRow(second, s.families[0], 1, each, visits[0]))
-    s.decree = w.sign(DecreeAnnex("SK-1", 20260301, "Gubernur", tuple(rows)))
-    s.desk = w.station(b"DESK0001", "Kantor", StationKind.DESK)
+    s.second = 3 * len(amounts) + 1  # a second round of food for the first family
+    rows.append(DecreeRow(s.second, s.families[0], 1, each, visits[0]))
+    s.decree = w.sign(DecreeAnnex(f"SK-V{number}", 20260301, "Gubernur", tuple(rows)))
+    s.desk = w.station(b"DESK%04d" % (number + 1), "Kantor", StationKind.DESK)
     w.record(s.desk, log.Boot("betang-issuer"))
-    s.one, s.two = w.station(b"TERM0001", "Desa Satu"), w.station(b"TERM0002", "Desa Dua")
-    s.lost = w.station(b"LOST0003", "Desa Tiga")
+    s.one, s.two, s.lost = (
+        w.station(name % (3 * number + n), f"Desa {place}")
+        for n, (name, place) in enumerate(
+            ((b"TERM%04d", "Satu"), (b"TERM%04d", "Dua"), (b"LOST%04d", "Tiga")), 1
+        )
+    )
     for station in (s.one, s.two, s.lost):
         w.deliver(station, BULOG, [(RICE, Unit.GRAM, 100_000_000), (OIL, Unit.MILLILITRE,
                                                                     20_000_000)])  # fmt: skip
@@ -110,11 +136,12 @@ def amount_of(wallet: int, each: int = 4) -> int:
     return {FOOD: each, CASH: 250_000, SCHOOL: 200_000}[wallet]
 
 
-def enrol(s: Story, n: int, station: SoftStation, each: int = 4, **changes) -> SoftCard:
+def enrol(s: Story, n: int, station: SoftStation, each: int = 4, *, other: bool = False,
+          **changes) -> SoftCard:  # fmt: skip
     """Card, entitlements, hand-over and loads of the n-th family."""
     w = s.w
     card = w.card(s.families[n], s.decree, 3 * n + 1)
-    s.cards.append(card)
+    (s.others if other else s.cards).append(card)
     for k, wallet in enumerate((FOOD, CASH, SCHOOL)):
         cause = Citation(s.decree, 3 * n + k + 1)
         w.entitle(card, wallet, amount_of(wallet, each), cause, **changes)
@@ -127,8 +154,22 @@ def enrol(s: Story, n: int, station: SoftStation, each: int = 4, **changes) -> S
 def tell(seed: int = 1) -> Story:
     """The whole story, not yet uploaded to its end."""
     s = found(AuditWorld(seed))
+    first_round(s)
+    s.w.settle()
+    loss(s)
+    block(s)
+    s.w.sync_all()
+    replaced(s)
+    second_round(s)
+    s.w.settle()
+    return s
+
+
+def first_round(s: Story) -> None:
+    """Cards handed over, loads, taps, voids, tears, a bypass and a dispute; uploaded."""
     w = s.w
-    short = (Lot(START_S + 10 * DAY_S, 4),)
+    s.short_s = w.now_s + 10 * DAY_S
+    short = (Lot(s.short_s, 4),)
     first = w.card(s.families[0], s.decree, 1)
     s.cards.append(first)
     w.entitle(first, FOOD, 4, Citation(s.decree, 1), lots=short)
@@ -139,7 +180,7 @@ def tell(seed: int = 1) -> Story:
         w.load(s.one, first, wallet)
     for n in range(1, 6):
         enrol(s, n, s.lost if n == 3 else s.one)
-    _, one, two, three, four, _ = s.cards
+    _, one, two, _, _, _ = s.cards
     s.taps["food"] = w.debit(s.one, first, FOOD, 1)
     w.debit(s.one, first, CASH, 100_000)
     s.taps["school"] = w.debit(s.two, first, SCHOOL, 50_000)
@@ -151,13 +192,11 @@ def tell(seed: int = 1) -> Story:
     w.unpayable(disputed.receipt, record.hash)
     for station in (s.one, s.two):
         w.upload(station)
-    w.settle()
-    _lost_terminal(s, three)
-    _replacement(s, four)
-    _second_round(s, first)
-    w.decide(DecisionKind.RETURN, two, SCHOOL, 10_000, first=two.sequence, last=two.sequence)
-    w.settle()
-    return s
+
+
+def loss(s: Story) -> None:
+    """The third terminal is lost."""
+    _lost_terminal(s, s.cards[3])
 
 
 def _voids(s: Story, card: SoftCard) -> None:
@@ -203,16 +242,18 @@ def _lost_terminal(s: Story, card: SoftCard) -> None:
     s.taps["home"] = tap
 
 
-def _replacement(s: Story, card: SoftCard) -> None:
-    """A lost card blocked everywhere, its residual moved, the new one used."""
-    w = s.w
+def block(s: Story) -> None:
+    """A card is lost, and on the hotlist."""
+    w, card = s.w, s.cards[4]
     w.debit(s.one, card, FOOD, 1)
     w.debit(s.one, card, CASH, 60_000)
     w.hotlist(card)
     w.script(s.one, card, ScriptAction.BLOCK, deliver=False)
-    for station in (s.one, s.two):
-        w.sync(station)
-        w.upload(station)
+
+
+def replaced(s: Story) -> None:
+    """Blocked everywhere, its residual moved, the new one used."""
+    w, card = s.w, s.cards[4]
     new = w.card(card.family, s.decree, 13, card)
     s.cards.append(new)
     moves = {FOOD: 3, CASH: 190_000, SCHOOL: 200_000}
@@ -226,15 +267,15 @@ def _replacement(s: Story, card: SoftCard) -> None:
     w.debit(s.two, new, FOOD, 2)
 
 
-def early_move(s: Story, amount: int = PROVISIONAL, *, reserved: int | None = None) -> bytes:
+def early_move(s: Story, amount: int = PROVISIONAL, *, reserved: int | None = None,
+               card: SoftCard | None = None, row: int = 4) -> bytes:  # fmt: skip
     """Another card is lost; ``amount`` moves before the second terminal knows of the block."""
-    w, card = s.w, s.cards[1]
+    w, card = s.w, card or s.cards[1]
     w.upload(s.two)
     w.hotlist(card)
-    w.sync(s.one)
-    w.upload(s.one)
-    new = w.card(card.family, s.decree, 4, card)
-    s.cards.append(new)
+    w.sync_all(but=s.two)
+    new = w.card(card.family, s.decree, row, card)
+    (s.cards if row == 4 else s.others).append(new)
     decision = w.decide(DecisionKind.MOVE, card, CASH, amount, new=new)
     w.entitle(new, CASH, amount, Citation(decision, 0))
     if amount := amount if reserved is None else reserved:
@@ -250,12 +291,13 @@ def known_at_last(s: Story) -> Record:
     return record
 
 
-def _second_round(s: Story, card: SoftCard) -> None:
+def second_round(s: Story) -> None:
     """The first lot expires with three baskets in it; the next entitlement forfeits them."""
-    w = s.w
-    w.tick(11 * DAY_S)
-    row = Citation(s.decree, 3 * FAMILIES + 1)
-    w.entitle(card, FOOD, 4, row, lots=(Lot(START_S + 60 * DAY_S, 8),), forfeited_through=4)
+    w, card = s.w, s.cards[0]
+    w.tick(max(60, s.short_s + DAY_S - w.now_s))
+    row = Citation(s.decree, s.second)
+    lots = (Lot(s.short_s + 50 * DAY_S, 8),)
+    w.entitle(card, FOOD, 4, row, lots=lots, forfeited_through=4)
     w.load(s.one, card, FOOD)
     w.debit(s.one, card, FOOD, 2)
     card.pins += 1
@@ -266,6 +308,8 @@ def _second_round(s: Story, card: SoftCard) -> None:
     lost = s.one.records[-1]
     w.post(ledger.stock(ledger.Kind.STOCK_LOSS, lost.hash, OIL, -1000, terminal=s.one.name,
                         other=f"stock-loss/{s.one.name.hex()}"))  # fmt: skip
+    two = s.cards[2]
+    w.decide(DecisionKind.RETURN, two, SCHOOL, 10_000, first=two.sequence, last=two.sequence)
 
 
 def bulk(receipts: int, seed: int = 2) -> Story:

@@ -72,6 +72,7 @@ class AuditWorld:
         self.keys: World = make_world(
             env, random=self.random, now_s=START_S, from_s=START_S - 90 * DAY_S
         )
+        self.step_s = 60
         self.issuance: list[dict] = []
         self.ledger: list[tuple[int, ledger.Transfer]] = []
         self.objects: dict[str, list[bytes]] = {kind: [] for kind in SHAPES}
@@ -87,8 +88,8 @@ class AuditWorld:
         for link in self.keys.links:
             self.note(IssuanceKind.LINK, bytes(link))
 
-    def tick(self, seconds: int = 60) -> int:
-        self.now_s += seconds
+    def tick(self, seconds: int | None = None) -> int:
+        self.now_s += self.step_s if seconds is None else seconds
         return self.now_s
 
     # --- issuance log, objects, ledger ----------------------------------------------------------
@@ -123,16 +124,23 @@ class AuditWorld:
         made = SoftStation(name, place, log_key, self.sign(shape))
         self.stations.append(made)
         if kind == StationKind.TERMINAL:
-            channel = P256KeyAgreement.generate(self.random)
-            request = StationRequest.make(self.env, name, kind, log_key, channel)
-            self.certify(made, request, cvc.Role.TERMINAL, 0)
-            for role, officer in ((cvc.Role.SUPERVISOR, SUPERVISOR), (cvc.Role.HANDOVER, HANDOVER)):
-                key = P256KeyAgreement.generate(self.random)
-                wish = OfficerRequest.make(self.env, name, role, officer, key)
-                self.certify(made, wish, role, officer)
-            self.sync(made)
+            made.is_open = True
+            self.renew(made)
             self.record(made, log.Shift(opened=True, officer=7))
         return made
+
+    def renew(self, station: SoftStation) -> None:
+        """Certificates of the terminal and its officers, in a bundle with the newest hotlist."""
+        station.certified_s = self.now_s
+        name, channel = station.name, P256KeyAgreement.generate(self.random)
+        kind = StationKind.TERMINAL
+        request = StationRequest.make(self.env, name, kind, station.log_key, channel)
+        self.certify(station, request, cvc.Role.TERMINAL, 0)
+        for role, officer in ((cvc.Role.SUPERVISOR, SUPERVISOR), (cvc.Role.HANDOVER, HANDOVER)):
+            key = P256KeyAgreement.generate(self.random)
+            wish = OfficerRequest.make(self.env, name, role, officer, key)
+            self.certify(station, wish, role, officer)
+        self.sync(station)
 
     def certify(self, station, request, role, officer, *, logged: bool = True) -> int:
         self.serial += 1
@@ -157,6 +165,13 @@ class AuditWorld:
         station.hotlist = self.hotlist_version
         self.record(station, log.Sync(1, len(self.issuance), bundle, self.hotlist_version,
                                       pending))  # fmt: skip
+
+    def sync_all(self, but: SoftStation | None = None) -> None:
+        """Every terminal that is not lost installs the newest bundle and uploads."""
+        for station in self.stations:
+            if station is not but and station.is_open:
+                self.sync(station)
+                self.upload(station)
 
     def upload(self, station: SoftStation, *, records=None, first: int | None = None) -> None:
         """Sign what is new (or these records), and have it acknowledged."""
@@ -397,6 +412,7 @@ class AuditWorld:
 
     def lose(self, station: SoftStation, left: dict[str, int]) -> bytes:
         """TERMINAL_LOST after what was uploaded; what nobody can count goes to the loss account."""
+        station.is_open = False
         digest = self.sign(TerminalLost(station.name, station.uploaded, "hanyut", self.tick()))
         for good, quantity in left.items():
             self.post(ledger.stock(ledger.Kind.STOCK_LOSS, digest, good, -quantity,
