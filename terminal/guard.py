@@ -10,6 +10,7 @@ from card_os.host.errors import (
     ProtocolError,
     SecureMessagingRefusedError,
     SessionOverError,
+    UnexpectedStatusError,
     UnprovenAnswerError,
 )
 from card_os.host.links import HostError, LinkError
@@ -67,7 +68,12 @@ def guarded(engine: Engine, step: Step, action: Callable[[], T]) -> T | Outcome:
         result = store_refusal(e)
     except (StepError, FormatError) as e:  # FormatError: a text too long for a record
         result = StepRefused(str(e))
-    except (UnprovenAnswerError, SecureMessagingRefusedError, SessionOverError, LinkError):
+    except (
+        UnprovenAnswerError, UnexpectedStatusError, SecureMessagingRefusedError, SessionOverError,
+        LinkError,
+    ):  # fmt: skip
+        # A status word that stands nowhere is what a cut line leaves of an answer: it proves
+        # nothing, least of all against the card (PROTOCOL.md §4.1).
         result = CardLost(step)
     except ProtocolError as e:
         result = _turn_away(engine, TurnedAwayError(Reason.IDENTITY_CHANGED, None, str(e)))
