@@ -9,14 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from terminal.outcomes import Nothing, Outcome, Redeemed, Step, Voided, Warn
-from terminal.printer import PrintOutcome
+from terminal.outcomes import (
+    CardLost,
+    Delivered,
+    Nothing,
+    Outcome,
+    PinUnknown,
+    Redeemed,
+    RedeemUnknown,
+    Step,
+    Voided,
+    VoidUnknown,
+    Warn,
+)
+from terminal.printer import PrinterGone, PrintOutcome
 from terminal.slip import Line
 from terminal.views import WalletView
 from wire.cvc import Role
 from wire.objects import GoodsLine, Unit
 from wire.receipt import Receipt
 
+MOST_BY_STEPS = 99
 Words = tuple[str, str]
 """Indonesian and English."""
 
@@ -142,6 +155,11 @@ class Family(Screen):
     titles: dict[int, Words]
     units: dict[int, Unit]
 
+    @property
+    def can(self) -> tuple[WalletView, ...]:
+        """The wallets that something may be taken from now."""
+        return tuple(w for w in self.wallets if w.most)
+
 
 @dataclass(frozen=True, slots=True)
 class Matters(Screen):
@@ -159,6 +177,17 @@ class Amount(Screen):
     wallet: WalletView
     goods: tuple[GoodsLine, ...]
     wrong: Outcome | None = None
+
+    @property
+    def in_steps(self) -> bool:
+        """Whether it is counted up and down: few whole pieces, no money."""
+        return not self.is_money and self.wallet.most <= MOST_BY_STEPS
+
+    @property
+    def is_money(self) -> bool:
+        """Whether it is rupiah."""
+        programme = self.wallet.programme
+        return programme is not None and programme.unit == Unit.RUPIAH
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +222,29 @@ class Result(Screen):
     paper: tuple[Line, ...] = ()
     printed: PrintOutcome | None = None
     ends: bool = True
+
+    @property
+    def goods(self) -> tuple[GoodsLine, ...]:
+        """What is to be handed over besides money."""
+        lines = self.outcome.lines if isinstance(self.outcome, Redeemed) else ()
+        return () if lines and lines[0].unit == Unit.RUPIAH else lines
+
+    @property
+    def wants_card(self) -> bool:
+        """Whether only the same card can say more, and no button asks for it."""
+        return not self.card_in and Action.AGAIN not in self.actions and (
+            isinstance(self.outcome, CardLost | RedeemUnknown | VoidUnknown | PinUnknown)
+        )  # fmt: skip
+
+    @property
+    def gives_card_back(self) -> bool:
+        """Whether all is done and the card still lies there."""
+        return isinstance(self.outcome, Delivered) and self.card_in and self.ends
+
+    @property
+    def is_unprinted(self) -> bool:
+        """Whether the slip did not come out."""
+        return isinstance(self.printed, PrinterGone)
 
     @property
     def name(self) -> str:
@@ -278,6 +330,11 @@ class Counted:
     line: GoodsLine
     quantity: int
 
+    @property
+    def difference(self) -> int:
+        """Counted less recorded."""
+        return self.quantity - self.line.quantity
+
 
 @dataclass(frozen=True, slots=True)
 class ShiftClosed(Screen):
@@ -287,6 +344,11 @@ class ShiftClosed(Screen):
     counted: tuple[Counted, ...]
     unsent: int
     has_backend: bool
+
+    @property
+    def can_send(self) -> bool:
+        """Whether something waits for the office, and the office can be reached from here."""
+        return self.has_backend and self.unsent > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,11 @@ class WalletView:
     most: int
     nothing: Nothing | None
 
+    @property
+    def has_more(self) -> bool:
+        """Whether more is left than one debit may take."""
+        return self.available > self.most
+
 
 @dataclass(slots=True)
 class Seen:

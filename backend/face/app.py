@@ -157,9 +157,7 @@ class Pages:
                 trail=trail(self.book, Stage.PROGRAMME, programme=code),
                 own=[r for r in browse.programme_table(self.book).rows
                      if r.href.endswith(f"/{code}")],
-                figures=[self.book.figure(Query(c, programme=code))
-                         for c in (Count.LOADED, Count.HELD, Count.PAYABLE, Count.SETTLED,
-                                   Count.LOSSES, Count.RETURNED)],
+                has_tariff=line.price_minor != 1, figures=browse.more_of(self.book, code),
                 days=charts.day_chart(self.book, Query(Count.REDEEMED, programme=code)),
                 at=charts.place_chart(table),
                 signed=things.programme_papers(self.book, code),
@@ -297,7 +295,8 @@ class Pages:
             found = _found(things.entry(self.book, "buku", sequence))
             covers = self.book.sources.settlement.covers.get(sequence, ())
             return self.shown(
-                request, "chained", view=found, kind="buku", covers=[
+                request, "chained", view=found, kind="buku",
+                covered=sum(minor for _, minor in covers), covers=[
                     (lists.receipt_row(self.book, self.book.world.receipts[name]), minor)
                     for name, minor in covers
                 ], postings=self.book.world.ledger[sequence - 1].postings,
@@ -340,6 +339,7 @@ class Pages:
             return self.shown(
                 request, "alerts", "alerts",
                 found=things.alerts(self.book, session(request).language),
+                held=[o for o in self.book.report.held if "reversed" not in o.why],
             )  # fmt: skip
 
         @app.get("/batas")

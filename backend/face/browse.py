@@ -287,6 +287,14 @@ def _total(book: Book, counts: Iterable[Count], rows: Sequence[Row]) -> Row:
     return Row(("Semua", "All"), "/", figures, difference=total)
 
 
+def more_of(book: Book, programme: int) -> list[Figure]:
+    """A programme's figures beside those of its row; losses and the like only if there are any."""
+    always = (Count.LOADED, Count.PAYABLE, Count.SETTLED)
+    counts = (Count.LOADED, Count.HELD, Count.PAYABLE, Count.SETTLED, Count.LOSSES, Count.RETURNED)
+    figures = [book.figure(Query(c, programme=programme)) for c in counts]
+    return [f for f in figures if f.amount or f.query.count in always]
+
+
 def goods_at(book: Book, place: str) -> list[ShelfLine]:
     """Goods of the terminals at one place."""
     return [g for g in book.report.goods if g.place == place]

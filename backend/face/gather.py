@@ -65,6 +65,16 @@ class ReceiptView:
     altered: int | None = None
 
     @property
+    def failing(self) -> int:
+        """How many checks do not hold."""
+        return sum(c.outcome == Outcome.FAILS for c in self.checks)
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether the bytes did not even read as a receipt."""
+        return self.checks[0].outcome == Outcome.FAILS
+
+    @property
     def is_proven(self) -> bool:
         """Whether no check failed."""
         return all(c.outcome != Outcome.FAILS for c in self.checks)

@@ -18,7 +18,7 @@ from backend.audit.model import RUPIAH, Card, World
 from backend.audit.payable import Owed
 from backend.audit.rules_chain import proven
 from backend.audit.steps import events
-from wire.objects import DecisionKind, FundRelease, Programme
+from wire.objects import DecisionKind, FundRelease, Programme, Unit
 from wire.receipt import Receipt, ReceiptKind, StatementKind
 
 
@@ -89,6 +89,10 @@ class Line:
     ref: Ref
     receipts: int = 0
     good: str = ""
+
+    def counted_in(self, unit: Unit) -> int:
+        """What it adds to a figure of this unit: goods as such, a wallet's units as rupiah."""
+        return self.minor if unit == Unit.RUPIAH and not self.good else self.amount
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from issuer.evidence import Evidence
-from issuer.outcomes import Issued, Outcome, Refused
+from issuer.outcomes import Issued, Outcome, Refused, Scrapped, Turned, TurnedAway
 from issuer.reading import Reading
 from issuer.tally import Counts, Done
 from wire.log import CardSaid, DeskStep
-from wire.objects import Order
+from wire.objects import Order, Programme
 from wire.purse import Flag
 
 Texts = tuple[str, str]
@@ -40,6 +40,11 @@ class Family:
     card_id: bytes | None
     can_scrap: bool
     evidence: Evidence
+
+    def programme(self, wallet: int) -> Programme | None:
+        """The programme behind a wallet of this family's card, if its evidence has come."""
+        held = (right.programme for right in self.evidence.rights)
+        return next((p for p in held if p is not None and p.wallet == wallet), None)
 
 
 class Stage(StrEnum):
@@ -113,6 +118,11 @@ class Working(Screen):
     steps: tuple[StepLine, ...]
     done: int
 
+    @property
+    def at(self) -> int:
+        """The number of the step that is being done, from 1."""
+        return min(self.done + 1, len(self.steps))
+
 
 @dataclass(frozen=True, slots=True)
 class Finished(Screen):
@@ -129,6 +139,31 @@ class Failed(Screen):
     outcome: Outcome
     family: Family | None
     retry: bool
+
+    @property
+    def state(self) -> str:
+        """``warning`` where nothing is lost by it, else ``refused``."""
+        soft = self.outcome.can_retry or self.is_scrapped or self._is_specimen
+        return "warning" if soft else "refused"
+
+    @property
+    def picture(self) -> str:
+        """Its pictogram."""
+        return "scrap" if self.is_scrapped else "specimen" if self._is_specimen else self.state
+
+    @property
+    def is_scrapped(self) -> bool:
+        """Whether this is the end of a scrapping, not a failure."""
+        return isinstance(self.outcome, Scrapped)
+
+    @property
+    def can_scrap(self) -> bool:
+        """Whether a card of this order could be scrapped now."""
+        return self.family is not None and self.family.can_scrap and not self.is_scrapped
+
+    @property
+    def _is_specimen(self) -> bool:
+        return isinstance(self.outcome, TurnedAway) and self.outcome.reason == Turned.SPECIMEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +271,11 @@ class View:
     unsent: int
     notice: Notice | None
     auto: bool
+
+    @property
+    def more(self) -> int:
+        """How many wait beyond those listed."""
+        return self.waiting - len(self.queue)
 
 
 # --- what may be asked ------------------------------------------------------------------------

@@ -110,5 +110,5 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "text": text, "kind": kind, "title_of": title, "picture": picture,
     "name_of": name, "good_icon": lambda code: _GOODS.get(code, "goods"),
     "days": days, "clock": clock, "short_day": short_day, "station": station, "plain": plain,
-    "busy": BUSY.__getitem__, "class_name": lambda value: type(value).__name__,
+    "busy": BUSY.__getitem__,
 }  # fmt: skip

@@ -64,3 +64,21 @@ def test_both_languages_are_filled_with_the_same_values() -> None:
 def test_a_card_is_put_in_with_one_word() -> None:
     """The reader is a contact reader: nothing is tapped or touched with the card."""
     assert [t for t in TEXTS if re.search(r"\btempel", t, re.IGNORECASE)] == []
+
+
+SHOWN_ONLY = (
+    "|length", "pages > 1", "page > 1", "page - 1", "page < pages", "p.end > p.at", "altered",
+)  # fmt: skip
+"""Comparisons that only lay out a page: how long a list is, which page, which bytes to mark."""
+
+
+def test_no_page_compares_or_reckons_amounts_or_dates() -> None:
+    pages = [p for f in FOLDERS for p in (ROOT / f / "templates").rglob("*.html")]
+    assert len(pages) > 60
+    for path in pages:
+        for tag in re.findall(r"{[%{](.*?)[%}]}", path.read_text("utf-8"), re.DOTALL):
+            said = re.sub(r'"[^"]*"|\'[^\']*\'', "", tag)
+            is_rule = re.search(
+                r"(?<![-|])[<>]|\w [-*/] \w|selectattr|rejectattr|\|sum|\|m(in|ax)", said
+            )
+            assert not is_rule or any(x in tag for x in SHOWN_ONLY), (path.name, tag)
