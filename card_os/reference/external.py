@@ -57,7 +57,8 @@ def host_command() -> list[str]:
     java = shutil.which("java")
     if java is None:
         raise AppletHostError("there is no java on this machine (openjdk-17-jdk-headless)")
-    return [java, "-cp", class_path(), HOST_CLASS]
+    # One collector thread is enough, and leaves the other core alone.
+    return [java, "-XX:+UseSerialGC", "-cp", class_path(), HOST_CLASS]
 
 
 class AppletHost:
