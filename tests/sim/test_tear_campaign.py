@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support.campaign import FaultError
 from tests.support.purse_tears import COMMANDS, STATES
 from tests.support.purse_world import stage, stages
 from tests.support.tear_campaign import Tears, applet, check_sums, reference
+from tests.support.tear_content import ContentTears
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -129,6 +131,18 @@ def test_a_write_outside_the_applets_transaction_is_found(applet_host: AppletHos
     )
     with pytest.raises((FaultError, AssertionError), match=r"neither|complement"):
         run(Tears(kind, states=["ACTIVE"], commands=["DEBIT"]))
+
+
+def test_the_security_domain_is_torn_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = ContentTears()
+    own = len(content)
+    assert len(Tears(reference(), states=["BARE"], commands=["CONFIRM"], content=content)) == own
+    seen = sum((content.piece(number) for number in range(0, own, 40)), Counter())
+    assert seen["double tears in the next tap, security domain"] > 50
+    monkeypatch.setattr(Persistent, "transaction", lambda self: nullcontext())
+    careless = ContentTears()
+    with pytest.raises(FaultError, match="neither the state"):
+        sum((careless.piece(number) for number in range(len(careless))), Counter())
 
 
 def test_sums_are_looked_at() -> None:

@@ -26,6 +26,7 @@ from tests.support.applet_world import AppletBench, records_of
 from tests.support.campaign import FaultError
 from tests.support.purse_tears import COMMANDS, STATES
 from tests.support.purse_world import Bench, Refused, stage, stages
+from tests.support.tear_content import ContentTears
 from wire.apdu import CommandApdu, ResponseApdu
 from wire.purse import Ins
 from wire.receipt import Receipt
@@ -335,14 +336,16 @@ def _writes_of_power_up(memory: Nvm) -> int:
 class Tears:
     """All pieces over some kinds of card; the seed chooses their order.
 
-    ``states`` and ``commands`` narrow them for tests.
+    ``content``: those of the security domain beside them. ``states`` and ``commands`` narrow them
+    for tests.
     """
 
     def __init__(
         self, *kinds: Kind, states: Sequence[str] = tuple(STATES),
         commands: Sequence[str] = tuple(COMMANDS),
+        content: ContentTears | None = None,
     ) -> None:  # fmt: skip
-        self._commands = commands
+        self._commands, self._content = commands, content
         self._tears: list[tuple[Kind, str, str, int]] = []
         self._cards: dict[tuple[str, str], Bench] = {}
         self._firsts: dict[tuple[str, str, str], Tap] = {}
@@ -358,7 +361,8 @@ class Tears:
                     ]
 
     def __len__(self) -> int:
-        return len(self._tears) * len(self._commands)
+        domain = 0 if self._content is None else len(self._content)
+        return len(self._tears) * len(self._commands) + domain
 
     def piece(self, seed: int, number: int) -> Counter[str]:
         """One first tear, one next command and all second tears."""
@@ -366,7 +370,11 @@ class Tears:
             order = list(range(len(self)))
             Random(seed).shuffle(order)  # noqa: S311 - must repeat
             self._orders = {seed: order}
-        at, then = divmod(self._orders[seed][number], len(self._commands))
+        chosen = self._orders[seed][number]
+        in_domain = chosen - len(self._tears) * len(self._commands)
+        if self._content is not None and in_domain >= 0:
+            return self._content.piece(in_domain)
+        at, then = divmod(chosen, len(self._commands))
         kind, state, command, write = self._tears[at]
         card, first = self._cards[kind.name, state], self._firsts[kind.name, state, command]
         return walk(Case(kind, state, command, self._commands[then], card, first), write)
