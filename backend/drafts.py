@@ -70,6 +70,12 @@ class Drafts:
             held = objects.unsigned(session, shape.KIND)[:BATCH]
             drafts = [(d.id or 0, d.payload) for d in held]
             faults = {row_id: self._fault(session, shape.parse(raw)) for row_id, raw in drafts}
+            copies = {d.id or 0 for d in held
+                      if objects.is_kept(session, self.trust, shape.parse(d.payload))}  # fmt: skip
+        if copies:
+            with self.db.write() as session:
+                objects.forget(session, copies)
+            return self._drafts(shape)
         for row_id, fault in faults.items():
             if fault is not None:
                 with self.db.write() as session:

@@ -43,6 +43,10 @@ FAMILY_BYTES = 16
 ROWS_PER_FAMILY = 10  # annex row = SK row × 10 + place of the programme in it
 DEFAULT_BYPASS_TOTAL = 3
 
+# What a value of another kind than the format's, or bytes that are no text, raise on the way.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+             StopIteration, csv.Error, FormatError)  # fmt: skip
+
 UNITS = {
     "rupiah": Unit.RUPIAH, "g": Unit.GRAM, "ml": Unit.MILLILITRE, "pieces": Unit.PIECE,
     "visits": Unit.VISIT, "baskets": Unit.BASKET,
@@ -129,13 +133,16 @@ def verifications(session: Session, data: bytes, pepper: bytes) -> Visits:
     taken: Counter[str] = Counter()
     unknown = 0
     lines = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
-    header = next(csv.reader([lines[0].decode("utf-8")]))
+    try:
+        header = next(csv.reader([lines[0].decode("utf-8")]))
+    except MALFORMED as e:
+        raise ImportRefusedError(f"verifications, line 1: {type(e).__name__}") from e
     for number, line in enumerate(lines[1:], start=2):
         try:
             cells = next(csv.reader(io.StringIO(line.decode("utf-8")), strict=True))
             row = dict(zip(header, cells, strict=True))
             visit = _visit(row, pepper)
-        except (ValueError, KeyError, csv.Error, StopIteration, FormatError) as e:
+        except MALFORMED as e:
             raise ImportRefusedError(f"verifications, line {number}: {type(e).__name__}") from e
         family = session.get(Family, visit.family)
         if family is None:
@@ -167,7 +174,7 @@ def _visit(row: dict[str, str], pepper: bytes) -> FieldVerification:
 def _json(data: bytes, key: str) -> list[dict[str, Any]]:
     try:
         items = json.loads(data)[key]
-    except (ValueError, KeyError, TypeError) as e:
+    except MALFORMED as e:
         raise ImportRefusedError(f"no list {key!r} in the file") from e
     if not isinstance(items, list) or not all(isinstance(i, dict) for i in items):
         raise ImportRefusedError(f"{key!r} is not a list of objects")
@@ -180,15 +187,15 @@ def programmes(session: Session, data: bytes) -> int:
     for item in items:
         try:
             ProgrammeRules.from_json(item.get("rules", {}))
-            programme = _programme(item)
+            programme, ident = _programme(item), _ident(item["id"])
             bytes(programme)
-        except (ValueError, KeyError, TypeError, FormatError) as e:
+        except MALFORMED as e:
             raise ImportRefusedError(f"programme {item.get('id')!r}: {e}") from e
         other = session.exec(select(Plan).where(Plan.wallet == programme.wallet)).first()
         if other is not None and other.code != programme.code:
             raise ConflictError("a wallet belongs to one programme only")
         objects.draft(session, programme, f"{programme.code}/{programme.version}")
-        session.merge(Plan(code=programme.code, ident=item["id"], wallet=programme.wallet,
+        session.merge(Plan(code=programme.code, ident=ident, wallet=programme.wallet,
                            plan=json.dumps(item, sort_keys=True)))  # fmt: skip
     session.flush()
     return len(items)
@@ -217,8 +224,15 @@ def _programme(item: dict[str, Any]) -> Programme:
     )  # fmt: skip
 
 
+def _ident(value: object) -> str:
+    """A programme's identifier as the files have it; ``ValueError`` for anything but text."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError("a programme is named by text")
+    return value
+
+
 def _code(session: Session, ident: str) -> int:
-    plan = session.exec(select(Plan).where(Plan.ident == ident)).first()
+    plan = session.exec(select(Plan).where(Plan.ident == _ident(ident))).first()
     if plan is None:
         raise ImportRefusedError(f"no programme {ident!r}; import the programmes first")
     return plan.code
@@ -232,7 +246,7 @@ def funds(session: Session, data: bytes) -> int:
             release = FundRelease(item["sp2d"], _code(session, item["programme"]),
                                   item["amount_minor"], midnight_s(item["date"]))  # fmt: skip
             objects.draft(session, release, item["sp2d"])
-        except (ValueError, KeyError, TypeError, FormatError) as e:
+        except MALFORMED as e:
             raise ImportRefusedError(f"release {item.get('sp2d')!r}: {e}") from e
     return len(items)
 
@@ -255,7 +269,7 @@ def decree(session: Session, data: bytes, pepper: bytes) -> int:
         shape = DecreeAnnex(whole["number"], int(whole["date"].replace("-", "")),
                             whole["signatory"], tuple(annex))  # fmt: skip
         objects.draft(session, shape, whole["number"])
-    except (ValueError, KeyError, TypeError, FormatError) as e:
+    except MALFORMED as e:
         raise ImportRefusedError(f"decree: {e}") from e
     return len(annex)
 
@@ -307,6 +321,6 @@ def deliveries(session: Session, data: bytes) -> int:
             terminal = bytes.fromhex(item["terminal"])
             shape = StockDelivery(item["number"], item["provider"], terminal, lines, item["time_s"])
             objects.draft(session, shape, item["number"])
-        except (ValueError, KeyError, TypeError, FormatError) as e:
+        except MALFORMED as e:
             raise ImportRefusedError(f"delivery {item.get('number')!r}: {e}") from e
     return len(items)

@@ -95,14 +95,25 @@ def is_logged(session: Session, trust: TrustStore, shape: SignedShape) -> bool:
 
     An object's name is the hash of header and payload, so it is known without the signature.
     """
-    for s in trust.statements():
-        if s.role == shape.SIGNER:
-            signed = cose.to_be_signed(s.public_key, shape.KIND, trust.env, bytes(shape))
-            item = IssuanceItem(IssuanceKind.OBJECT, sha256(signed).digest(), note=shape.KIND)
-            key = sha256(bytes(item)).digest()
-            if session.exec(select(Issuance.sequence).where(Issuance.key == key)).first():
-                return True
+    for name in _names(trust, shape):
+        item = IssuanceItem(IssuanceKind.OBJECT, name, note=shape.KIND)
+        key = sha256(bytes(item)).digest()
+        if session.exec(select(Issuance.sequence).where(Issuance.key == key)).first():
+            return True
     return False
+
+
+def is_kept(session: Session, trust: TrustStore, shape: SignedShape) -> bool:
+    """Whether this very content is held signed, under whatever name it was drafted."""
+    names = _names(trust, shape)
+    return session.exec(select(Object.id).where(col(Object.hash).in_(names))).first() is not None
+
+
+def _names(trust: TrustStore, shape: SignedShape) -> list[bytes]:
+    """The names this object has under each key that may sign it."""
+    keys = [s.public_key for s in trust.statements() if s.role == shape.SIGNER]
+    signed = [cose.to_be_signed(k, shape.KIND, trust.env, bytes(shape)) for k in keys]
+    return [sha256(s).digest() for s in signed]
 
 
 def draft_named(session: Session, trust: TrustStore, note: str, name: bytes) -> SignedShape | None:
@@ -131,6 +142,15 @@ def drop(session: Session, trust: TrustStore, row_ids: Iterable[int]) -> None:
     session.flush()
 
 
+def forget(session: Session, row_ids: Iterable[int]) -> None:
+    """Take away drafts whose content is held signed: one content is one object, as first named."""
+    for row_id in row_ids:
+        row = session.get(Object, row_id)
+        if row is not None and row.raw is None:
+            session.delete(row)
+    session.flush()
+
+
 def unsigned(session: Session, kind: str) -> list[Object]:
     """Drafts of one kind, oldest first."""
     found = session.exec(
@@ -149,7 +169,12 @@ def complete(session: Session, trust: TrustStore, row_id: int, raw: bytes, now_s
     invariant(bytes(shape) == row.payload, "the signer signed other bytes")
     if row.raw is not None:
         return row.hash or b""
-    row.raw, row.hash = raw, Sign1.parse(raw).hash
+    digest = Sign1.parse(raw).hash
+    if session.exec(select(Object.id).where(Object.hash == digest)).first() is not None:
+        session.delete(row)  # two drafts of one content are one object, under its first name
+        session.flush()
+        return digest
+    row.raw, row.hash = raw, digest
     session.add(row)
     session.flush()
     _enter(session, shape, row.hash, now_s)
