@@ -41,6 +41,10 @@ sim-% fuzz-%: ## one campaign of scripts/campaigns.d (N=units, MINUTES=m, SEED=s
 	@scripts/setup test
 	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' PIECE='$(PIECE)' scripts/campaigns.d/$@
 
+bench: ## measure speed on this machine: docs/benchmarks.md (FAMILIES=n GROWTH=1000,10000: smaller)
+	@scripts/setup test
+	@$(foreach v,REPEATS TAPS DAYS RECEIPTS GROWTH FAMILIES CARDS TRANSFERS PCSCD,$(if $($v),$v='$($v)')) scripts/bench
+
 bench-faces: ## measure the faces on this machine: pixels, weight, machine time
 	@scripts/setup test
 	@scripts/bench-faces
