@@ -52,7 +52,7 @@ UNKNOWN = {"raw", "interface"}
 
 def lied(r: Random, data: bytes, sw: int, sign: Callable[[bytes], bytes] | None,
          pool: list[bytes]) -> tuple[bytes, int]:  # fmt: skip
-    """Another plain answer of a card that holds its keys; at most 223 bytes, no data in an error."""
+    """Another plain answer of a card that holds its keys; at most 223 bytes, none in an error."""
     kind = r.randrange(8)
     if kind == 0:
         sw = r.choice(WORDS)
@@ -311,10 +311,7 @@ def play(seed: int, number: int, answers: int = ANSWERS) -> Counter[str]:
 def _replayed(verb: Verb, tape: list[bytes], at: int) -> str:
     """The verb with that tape: the name of what came of it."""
     link, said = Tape(tape), f"{verb.name}, answer {at} {tape[at].hex()}"
-    if verb.start is None:
-        session = copy(verbs()[0][1].start)
-    else:
-        session = _copy(verb.start)
+    session = copy(verbs()[0][1].start) if verb.start is None else _copy(verb.start)
     assert session is not None
     session._link = link  # type: ignore[assignment]
     try:

@@ -146,7 +146,7 @@ def cbor(r: Random, value: object, depth: int = 0) -> object:
             case 0:
                 del copy[i]
             case 1:
-                copy.insert(i, copy[r.randrange(len(copy))])
+                copy.insert(r.randrange(len(copy) + 1), copy[i])
             case 2:
                 j = r.randrange(len(copy))
                 copy[i], copy[j] = copy[j], copy[i]

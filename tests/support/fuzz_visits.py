@@ -308,9 +308,7 @@ def play_desk(seed: int, number: int) -> Counter[str]:
     try:
         for _ in range(r.randrange(1, 3)):
             link = InProcessLink(card) if lying else NoisyLink(card, liar)
-            outcome = world.desk.personalise(link, OFFICER, order)
-            if not isinstance(outcome, DeskOutcome):
-                raise FaultError(f"no outcome: {outcome!r}")
+            outcome: DeskOutcome = world.desk.personalise(link, OFFICER, order)
             liar.counts[f"desk: {outcome.key}"] += 1
         liar.rate = 0.0
         outcome = world.make(card, order)
