@@ -52,6 +52,7 @@ def test_a_sample_of_all_stages_and_protocols() -> None:
 )
 def test_a_stage_that_is_not_cut_does_what_it_is_for(name: str, kinds: list[str]) -> None:
     world = BY_NAME[name].world()
+    world.there = BY_NAME[name].base[2].open(world.there)
     before = len(world.here.kinds())
     BY_NAME[name].act(world, InProcessLink(world.card))
     assert world.here.kinds()[before:] == kinds

@@ -181,26 +181,62 @@ def another_terminal(world: World, stage: Stage) -> None:
 # --- pieces ---------------------------------------------------------------------------------------
 
 
-def cut(stage: Stage, protocol: str, connect: Connect, byte: int) -> Counter[str]:
-    """One cut and its three restarts; raises FaultError."""
+Walked = dict[tuple[object, ...], Counter[str]]
+
+
+def cut(
+    stage: Stage, protocol: str, connect: Connect, byte: int, walked: Walked | None = None
+) -> Counter[str]:
+    """One cut and its three restarts; raises FaultError.
+
+    ``walked`` holds what came of the restarts from moments met before: where the cut left the very
+    same journal, card memory, goods and engine, they are the same again and are not walked anew.
+    """
     world = stage.world()
     with suppress(LinkError), closing(connect(world.card, byte)) as link:
         stage.act(world, link)
     world.card.power_off()
     seen = Counter({f"cuts, {stage.name}": 1, f"cuts, {protocol}": 1})
     seen += _left(world)
-    images = Image.of(world.here), Image.of(world.there)
+    moment = _moment(stage, world)
+    if walked is None or moment not in walked:
+        try:
+            came = _restarts(stage, world)
+        except FaultError as fault:
+            raise FaultError(f"{stage.name}, {protocol}, byte {byte}, {fault}") from fault
+        seen["restarts walked"] += len(RESTARTS)
+        seen["different moments"] += 1
+        if walked is None:
+            return seen + came
+        walked[moment] = came
+    return seen + walked[moment]
+
+
+def _moment(stage: Stage, world: World) -> tuple[object, ...]:
+    """Everything that the restarts begin with."""
+    engine, card = world.here.engine, world.card
+    return (
+        stage.name, repr(world.clerk), world.here.journal.head(), engine._seen_s,
+        engine._clock_noted, world.here.clock.now_s, card.nvm.digest(), card.drop_answer_of,
+    )  # fmt: skip
+
+
+def _restarts(stage: Stage, world: World) -> Counter[str]:
+    """All of `RESTARTS` from this moment; raises FaultError."""
+    here, there = Image.of(world.here), stage.base[2]
+    seen: Counter[str] = Counter()
     for name, restart in RESTARTS.items():
         own = world
         if name != "same terminal, card reset":
-            here, there = (i.open(t) for i, t in zip(images, world.terminals, strict=True))
-            own = World(here, there, fork_card(world.card), world.clerk.copy(),
+            again = here.open(world.here)
+            other = there.open(world.there) if name == "another terminal" else world.there
+            own = World(again, other, fork_card(world.card), world.clerk.copy(),
                         world.entitlements)  # fmt: skip
         try:
             restart(own, stage)
             check(own)
         except FaultError as fault:
-            raise FaultError(f"{stage.name}, {protocol}, byte {byte}, {name}: {fault}") from fault
+            raise FaultError(f"{name}: {fault}") from fault
         seen[f"restarts, {name}"] += 1
         seen += Counter(f"noted {r.kind.name}" for r in _records(own.here))
     return seen
@@ -244,6 +280,7 @@ class Cuts:
             for byte in range(length(stage, connect))
         ]  # fmt: skip
         self._orders: dict[int, list[int]] = {}
+        self._walked: Walked = {}
 
     def __len__(self) -> int:
         return len(self.pieces)
@@ -254,4 +291,4 @@ class Cuts:
             order = list(range(len(self)))
             Random(seed).shuffle(order)  # noqa: S311 - must repeat
             self._orders = {seed: order}
-        return cut(*self.pieces[self._orders[seed][number]])
+        return cut(*self.pieces[self._orders[seed][number]], self._walked)

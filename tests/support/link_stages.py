@@ -69,9 +69,9 @@ class Stage:
         return world, Image.of(here), Image.of(there)
 
     def world(self) -> World:
-        """A fresh copy of it."""
-        base, here, there = self.base
-        return World(here.open(base.here), there.open(base.there), fork_card(base.card),
+        """A fresh copy of it; ``there`` is not opened, only to be read."""
+        base, here, _ = self.base
+        return World(here.open(base.here), base.there, fork_card(base.card),
                      base.clerk.copy(), base.entitlements)  # fmt: skip
 
 
