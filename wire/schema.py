@@ -45,15 +45,23 @@ MAX_ITEMS = 5_000_000
 
 _Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 _layouts: dict[type, tuple[_Codec, ...]] = {}
+_names: dict[type, tuple[str, ...]] = {}  # every record of a log asks for them
 
 
-def _bounded(kind: type, limit: Limit) -> _Codec:
-    measure: Callable[[Any], int] = (lambda v: v) if kind is int else len
+def _bounded(kind: type[Any], limit: Limit) -> _Codec:
+    low, high = limit.low, limit.high
 
-    def check(v: Any) -> Any:
-        require(type(v) is kind and limit.low <= measure(v) <= limit.high, "field out of bounds")
+    def number(v: Any) -> Any:
+        if type(v) is not int or not low <= v <= high:
+            raise FormatError("field out of bounds")
         return v
 
+    def text(v: Any) -> Any:
+        if type(v) is not kind or not low <= len(v) <= high:
+            raise FormatError("field out of bounds")
+        return v
+
+    check = number if kind is int else text
     return check, check
 
 
@@ -132,7 +140,11 @@ class Shape:
     @classmethod
     def field_names(cls) -> tuple[str, ...]:
         """Names of the array's elements, in order."""
-        return tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+        names = _names.get(cls)
+        if names is None:
+            names = tuple(f.name for f in dataclasses.fields(cls))  # type: ignore[arg-type]
+            _names[cls] = names
+        return names
 
     def to_array(self) -> list[cbor.Value]:
         """The elements, each checked against its limit."""
