@@ -13,12 +13,19 @@ import pytest
 from keys import store
 from terminal import sync
 from tests.support.campaign import FaultError
+from tests.support.killed import close_all
 from tests.support.power_campaign import cuts, founding, judge, scratch, working_day
 from tests.support.power_disk import Mark
-from tests.support.power_kill import LAUNCH, kills
+from tests.support.power_kill import kills
 from tests.support.terminal_world import Terminal
 
 SEED = 20260601
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs():
+    yield
+    close_all()
 
 
 def seeded() -> Random:
@@ -98,4 +105,4 @@ def test_a_killed_face_forgets_nothing():
 
 def test_a_journal_that_commits_later_is_found():
     with pytest.raises(FaultError):
-        kills(SEED, 0, 3, LAUNCH.replace("for line", GROUPED + "for line", 1))
+        kills(SEED, 0, 3, GROUPED)

@@ -9,20 +9,13 @@ are the journal's receipts one to one, and no money has come or gone.
 from __future__ import annotations
 
 import http.client
-import os
 import re
-import select
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from types import TracebackType
@@ -38,7 +31,8 @@ from terminal.journal import Journal, Station
 from terminal.projection import State
 from terminal.store import connect
 from terminal.visit import Visit
-from tests.support.campaign import ROOT, FaultError
+from tests.support.campaign import FaultError
+from tests.support.killed import PATIENCE_S, free_port, program
 from tests.support.power_campaign import WORDS, Founding
 from tests.support.terminal_world import CASH, PIN, START_S, Card, entry
 from wire.purse import Ins
@@ -49,25 +43,8 @@ LOADED = 1_000_000
 TAP_S, START_UP_S = 0.8, 0.3
 """Kills by the clock fall within so many seconds of the first screen, or of the start."""
 APDUS = 30
-PATIENCE_S = 60.0
-# Loads the program once and forks it for every start, at the world's time; all else is as the
-# command line has it. Tells the new process's id, and when it is dead its exit status.
-LAUNCH = """
-import os, sys, time
-from terminal import cli
-from terminal.face import serve
-for line in sys.stdin:
-    at, port = line.split()
-    child = os.fork()
-    if child:
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-        continue
-    os.dup2(2, 1)
-    since = time.monotonic()
-    time.time = lambda: int(at) + time.monotonic() - since
-    sys.exit(cli.main(["--data", sys.argv[1], "--demo", "face", "--port", port]))
-"""
+LOAD = "from terminal import cli; from terminal.face import serve"
+CLOCK = "since = time.monotonic(); time.time = lambda: at + time.monotonic() - since"
 
 
 class Gone(Exception):  # noqa: N818 - an event, as planned
@@ -160,8 +137,8 @@ class Browser:
 class Point:
     """A provisioned folder, two cards and the place where one of them is."""
 
-    def __init__(self, seed: int, launch: str = LAUNCH) -> None:
-        self.random = Random(seed)  # noqa: S311 - repeatable
+    def __init__(self, seed: int, patch: str = "") -> None:
+        self.random, self.patch = Random(seed), patch  # noqa: S311 - repeatable
         self.root = Path(tempfile.mkdtemp(prefix="betang-kill-"))
         self.path, self.counts = self.root / "t", Counter[str]()
         self.founding = Founding(seed)
@@ -172,12 +149,7 @@ class Point:
         self.promised: dict[bytes, int] = {}
         self.delivered: set[tuple[bytes, int]] = set()
         self.cycle = 0
-        with (self.root / "log").open("ab") as told:
-            self._loader = subprocess.Popen(
-                [sys.executable, "-c", launch, str(self.path)], cwd=ROOT, text=True, stderr=told,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                env={**os.environ, "BETANG_PASSPHRASE": WORDS})  # fmt: skip
-        self._process = -1
+        self.face = program(LOAD, CLOCK)
 
     def _found(self) -> None:
         f, issuer = self.founding, self.founding.issuer
@@ -198,10 +170,7 @@ class Point:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:  # fmt: skip
-        with suppress(OSError, ValueError):  # there is none, or it is dead
-            self.kill()
-        self._loader.kill()
-        self._loader.communicate()
+        self.face.rest()
         self.server.close()
         shutil.rmtree(self.root)
 
@@ -209,40 +178,12 @@ class Point:
 
     def start(self) -> int:
         """Start the face; its port."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
+        port = free_port()
         self.cycle += 1
-        self._said(f"{START_S + 600 * self.cycle} {port}")
-        self._process = os.pidfd_open(int(self._hears()))
+        self.face.start(START_S + 600 * self.cycle, [
+            "--data", str(self.path), "--demo", "face", "--port", str(port),
+        ], {"BETANG_PASSPHRASE": WORDS}, self.patch)  # fmt: skip
         return port
-
-    def kill(self) -> None:
-        """SIGKILL; returns when it is dead."""
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._process, signal.SIGKILL)
-        self._is_dead(PATIENCE_S)
-
-    def _is_dead(self, wait_s: float = 0.0) -> bool:
-        return bool(select.select([self._process], [], [], wait_s)[0])
-
-    def _said(self, line: str) -> None:
-        assert self._loader.stdin is not None
-        self._loader.stdin.write(line + "\n")
-        self._loader.stdin.flush()
-
-    def _hears(self) -> str:
-        assert self._loader.stdout is not None
-        return self._loader.stdout.readline()
-
-    def _died(self) -> None:
-        """Our kill ended it, or it ended by itself, which is a fault."""
-        if not self._is_dead(PATIENCE_S):
-            raise FaultError("the face lives and does not answer")
-        code = int(self._hears())
-        os.close(self._process)
-        if code != -signal.SIGKILL:
-            told = (self.root / "log").read_text(errors="replace")[-400:]
-            raise FaultError(f"the face ended by itself ({code}): {told}")
 
     def _opens(self, browser: Browser) -> None:
         """The tab, once the face answers."""
@@ -251,7 +192,7 @@ class Point:
             try:
                 browser.look()
             except Gone:
-                if self._is_dead():
+                if self.face.is_dead():
                     raise
                 if time.monotonic() > end:
                     raise FaultError("the face does not come up") from None
@@ -273,7 +214,7 @@ class Point:
         if way in {"command", "debit"}:
             card.left = self.random.randrange(APDUS if way == "command" else 3)
             card.only = Ins.DEBIT if way == "debit" else None
-            card.is_after, card.kill = self.random.random() < 0.5, self.kill
+            card.is_after, card.kill = self.random.random() < 0.5, self.face.kill
         timer: threading.Timer | None = None
         browser = Browser(self.start())
         if way == "start":
@@ -282,10 +223,17 @@ class Point:
             self._opens(browser)
             if way == "clock":
                 timer = self._kill_within(TAP_S)
+            end = time.monotonic() + 2 * PATIENCE_S
             while True:
-                self._go_on(browser, card)
+                try:
+                    self._go_on(browser, card)
+                except Gone:  # dead, or a line that was idle too long on a busy machine
+                    if self.face.is_dead(1.0):
+                        raise
+                if time.monotonic() > end:
+                    raise FaultError("the face lives and is not killed")
         except Gone:
-            self._died()
+            self.face.died()
             self.counts["kills"] += 1
             self.counts["kills by " + way] += 1
         finally:
@@ -294,7 +242,7 @@ class Point:
                 timer.cancel()
 
     def _kill_within(self, seconds: float) -> threading.Timer:
-        timer = threading.Timer(self.random.uniform(0, seconds), self.kill)
+        timer = threading.Timer(self.random.uniform(0, seconds), self.face.kill)
         timer.start()
         return timer
 
@@ -423,9 +371,9 @@ def check_agree(journal: Journal, card: Card) -> None:
             raise FaultError(f"the card says {c}, its receipts add up to {total}")
 
 
-def kills(seed: int, number: int, count: int = KILLS, launch: str = LAUNCH) -> Counter[str]:
+def kills(seed: int, number: int, count: int = KILLS, patch: str = "") -> Counter[str]:
     """So many kills of one folder's face, and what came of it."""
-    with Point(seed * 1_000_003 + number, launch) as point:
+    with Point(seed * 1_000_003 + number, patch) as point:
         for _ in range(count):
             point.round()
         point.settle()

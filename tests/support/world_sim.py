@@ -342,10 +342,12 @@ class World:
     decided: set[bytes] = field(default_factory=set)
     expected: set[int] = field(default_factory=set)
     images: list[Point] = field(default_factory=list)
+    url: str | None = None
+    """The backend's database; SQLite in the folder when not given."""
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)  # noqa: S311 - a simulation repeats
-        self.backend = backend_world.make(self.folder, seed=self.seed)
+        self.backend = backend_world.make(self.folder, self.url, self.seed)
         self.backend.clock.now_s = START_S
         self.clock, self.office = self.backend.clock, self.backend.office
         self.keys_random = self.backend.random
