@@ -2,7 +2,9 @@ package id.betang.purse;
 
 import javacard.framework.APDU;
 import javacard.framework.ISO7816;
+import javacard.framework.ISOException;
 import javacard.framework.JCSystem;
+import javacard.framework.Util;
 import org.globalplatform.GPSystem;
 import org.globalplatform.SecureChannel;
 
@@ -64,7 +66,12 @@ final class SecurityDomainGate extends Gate {
     @Override
     short unwrap(byte[] buf, short lc) {
         short n = (short) (lc + ISO7816.OFFSET_CDATA);
-        n = channel().unwrap(buf, (short) 0, n);
+        try {
+            n = channel().unwrap(buf, (short) 0, n);
+        } catch (ISOException e) {
+            reset();
+            ISOException.throwIt(Sw.MESSAGING);
+        }
         buf[ISO7816.OFFSET_CLA] &= (byte) ~SECURED;
         return (short) (n - ISO7816.OFFSET_CDATA);
     }
@@ -74,9 +81,11 @@ final class SecurityDomainGate extends Gate {
         return (channel().getSecurityLevel() & FULL) == FULL;
     }
 
+    /** The channel protects the status word too, which it takes from behind the data. */
     @Override
     short wrap(byte[] buf, short n) {
-        return channel().wrap(buf, (short) 0, n);
+        Util.setShort(buf, n, ISO7816.SW_NO_ERROR);
+        return channel().wrap(buf, (short) 0, (short) (n + 2));
     }
 
     @Override
