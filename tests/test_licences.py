@@ -30,6 +30,7 @@ OLD_WORDS = {
 }
 # Distributions whose metadata says nothing or too much; read by hand in the named file.
 BY_HAND = {
+    "atheris": "Apache-2.0",  # LICENSE; its metadata names none
     "fido2": "BSD-2-Clause AND Apache-2.0 AND MPL-2.0",  # COPYING, COPYING.APLv2, COPYING.MPLv2
     "pyrage": "MIT",  # LICENSE; its metadata names none
     "qrcode": "BSD-3-Clause AND MIT",  # LICENSE: based on a library under MIT

@@ -107,6 +107,7 @@ class Target:
     random: Random
     counts: Counter[str] = field(default_factory=Counter)
     pool: list[bytes] = field(default_factory=list)
+    followed: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.bench = self.cards.benches[self.state].fork(seed=self.random.randrange(2**32))
@@ -260,6 +261,9 @@ class Target:
     def _follow(self) -> None:
         """The bench, which knows what a sensible next command is, gets the card's memory."""
         cells = self.card.nvm._cells
+        if cells == self.followed:
+            return
+        self.followed = dict(cells)
         own = self.cards._applet
         for key in [k for k in self.bench.nvm.keys(PREFIX) if own + k[len(PREFIX) :] not in cells]:
             self.bench.nvm.delete(key)
