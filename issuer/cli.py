@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from card_os.host.links import CardMute, HostError, Link, LinkError, NoCard
-from issuer import messages, office
+from issuer import cap_commands, messages, office
 from issuer.bulk import MAX_CARDS, STOP_AFTER, run_bulk
+from issuer.cap_load import Loader, LoadProgress
 from issuer.cards import open_stack
 from issuer.cardwork import EntitlementSource, Tools
 from issuer.config import Config, Folder, Opened
@@ -334,6 +335,40 @@ def _face(a: argparse.Namespace) -> None:
           a.port, stop_after=a.stop_after)  # fmt: skip
 
 
+def _probe(a: argparse.Namespace) -> int:
+    link = _card(a)
+    try:
+        looked, lines = cap_commands.look(link, a.profile)
+    finally:
+        link.close()
+    if a.json:
+        _print(looked)
+    else:
+        print(*(_in(a, line) for line in lines), sep="\n")
+    return OK if looked.best is not None and looked.best.is_whole else REFUSED
+
+
+def _load_applet(a: argparse.Namespace) -> int:
+    opened = _open(a)
+    plan = cap_commands.read_plan(a.cap, a.profile, opened.trust, replace=a.replace)
+    if a.dry_run:
+        _print(cap_commands.plan_as_json(plan))
+        return OK
+    keys = cap_commands.transport_keys(a.transport_keys)
+
+    def emit(event: LoadProgress) -> None:
+        if a.json:
+            _print({"event": type(event).__name__, **_as_json(event)})
+        else:
+            print(_in(a, cap_commands.progress(event)), flush=True)
+
+    link = _card(a, opened)
+    try:
+        return _show(a, Loader(plan, keys, os.urandom, emit).run(link))
+    finally:
+        link.close()
+
+
 def _status(a: argparse.Namespace) -> None:
     opened = _open(a)
     head, jobs = opened.log.head(), opened.book.jobs()
@@ -391,6 +426,10 @@ def _parser() -> argparse.ArgumentParser:
 
     _folder_arguments(verb)
     _card_arguments(verb)
+    cap_commands.arguments(
+        verb("probe", _probe, "which profile fits a blank card, and what it lacks", card=True),
+        verb("load-applet", _load_applet, "load the purse onto a blank card", card=True),
+    )
     orders = verb("orders", _orders, "take signed orders", http=True)
     orders.add_argument("--file", type=Path, help="a CBOR sequence of orders")
     sync = verb("sync", _sync, "upload the desk log, over HTTP or by file", http=True)

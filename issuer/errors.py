@@ -21,6 +21,8 @@ class Code(StrEnum):
     ORDER_REFUSED = "order-refused"
     ORDER_DIFFERS = "order-differs"
     ORDER_UNKNOWN = "order-unknown"
+    CAP = "cap"
+    PROFILE = "card-profile"
     CONFIG = "config"
     NOT_PROVISIONED = "not-provisioned"
     TRANSFER = "transfer"
@@ -99,6 +101,18 @@ class SkipRefusedError(IssuerError):
     """The order names its family's row, or a card of it was begun: it keeps its place."""
 
     code = Code.SKIP
+
+
+class CapFormatError(IssuerError):
+    """The file is no CAP file, or not one that this program or the chosen card can take."""
+
+    code = Code.CAP
+
+
+class ProfileError(IssuerError):
+    """The card profile or the transport keys cannot be used; no card was touched."""
+
+    code = Code.PROFILE
 
 
 class ConfigError(IssuerError):

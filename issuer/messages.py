@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from issuer import cap_messages
 from issuer.errors import Code
 from issuer.outcomes import Outcome
 from wire.log import CardSaid, DeskStep
@@ -161,6 +162,15 @@ ERRORS: Final[dict[Code, tuple[str, str]]] = {
     Code.ORDER_UNKNOWN: (
         "Pesanan itu tidak ada di meja ini. Ambil pesanan dahulu.",
         "This desk holds no such order. Fetch the orders first.",
+    ),
+    Code.CAP: (
+        "Berkas CAP tidak dapat dipakai untuk kartu ini. Tidak ada kartu yang disentuh.",
+        "The CAP file cannot be used for this card. No card was touched.",
+    ),
+    Code.PROFILE: (
+        "Profil kartu atau berkas kunci kiriman tidak dapat dipakai. Tidak ada kartu yang "
+        "disentuh.",
+        "The card profile or the file of transport keys cannot be used. No card was touched.",
     ),
     Code.CONFIG: (
         "Map meja tidak dapat dipakai. Tidak ada yang diubah.",
@@ -322,8 +332,8 @@ DATA: Final = (
 
 
 def text(outcome: Outcome) -> tuple[str, str]:
-    """Both texts of an outcome."""
-    return OUTCOMES[outcome.key]
+    """Both texts of an outcome, of a card's making or of an applet's load."""
+    return OUTCOMES.get(outcome.key) or cap_messages.OUTCOMES[outcome.key]
 
 
 def contacted(sent: int, new: int, refused: int) -> tuple[str, str]:

@@ -29,7 +29,7 @@ ISD_AID = bytes.fromhex("A000000151000000")
 MAX_BLOCK_BYTES = 223  # fits a protected short APDU at every level
 MAX_PARTS = 64
 _FOR_LOAD, _FOR_INSTALL, _LAST_BLOCK, _RELATED = 0x02, 0x0C, 0x80, 0x80
-_KEY_TYPE_AES = 0x88
+KEY_TYPE_AES = 0x88
 _KEY_ROW_BYTES = 4  # of the key information template: id, version, type, length
 _PUT_THREE_KEYS = 0x81  # P2 of PUT KEY: several keys, the first is key 01
 
@@ -142,7 +142,7 @@ class LocalChannel:
         for key in three:
             padded = key + bytes(-len(key) % BLOCK_BYTES)
             block = bytes([len(key)]) + messaging.encrypt_sensitive(padded)
-            data += bytes([_KEY_TYPE_AES, len(block)]) + block + b"\x03" + kcv(key)
+            data += bytes([KEY_TYPE_AES, len(block)]) + block + b"\x03" + kcv(key)
         self._check_values = bytes([new.kvn]) + b"".join(map(kcv, three))
         command = commands.PUT_KEY.apdu(data, p1=new.replaces, p2=_PUT_THREE_KEYS)
         return bytes(messaging.wrap(command))

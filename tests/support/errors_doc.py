@@ -11,6 +11,7 @@ from typing import Any
 
 from backend import messages as backend
 from backend.audit import messages as audit
+from issuer import cap_messages as issuer_cap
 from issuer import messages as issuer
 from keys import messages as keys
 from terminal import messages as terminal
@@ -34,6 +35,7 @@ SECTIONS: tuple[tuple[str, str, Texts], ...] = (
     ("Terminal: outcomes of a visit", "terminal.outcomes", terminal.OUTCOMES),
     ("Issuing desk", "issuer.errors", issuer.ERRORS),
     ("Issuing desk: outcomes of a card", "issuer.outcomes", issuer.OUTCOMES),
+    ("Issuing desk: outcomes of loading the applet", "issuer.cap_load", issuer_cap.OUTCOMES),
     ("Auditor", "backend.audit.errors", audit.MESSAGES),
 )  # fmt: skip
 
@@ -62,7 +64,7 @@ def _raised(module: str) -> Iterator[tuple[str, str]]:
         code = vars(value).get("code")
         if isinstance(code, Enum):
             yield str(code.value), f"{module}.{name}"
-        elif module.endswith("outcomes"):
+        else:
             yield name, f"{module}.{name}"
 
 
