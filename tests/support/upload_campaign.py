@@ -11,7 +11,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import signal
 import sqlite3
 import tempfile
 import threading
@@ -19,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -30,26 +29,23 @@ from backend import report as reconciliation
 from backend.audit.verify import verify
 from backend.config import ACK, CONFIG, KEYS, PEPPER, TRUST, Config
 from backend.db import Database, connect, sqlite_url
-from keys.signer import sign_object
 from keys.store import SealedStore
 from tests.support.campaign import FaultError
 from tests.support.killed import Program, close_all, free_port, program
+from tests.support.upload_senders import END_S, Office, Sticks, Uploader
 from tests.support.upload_story import Story, tell
 from wire import cbor
 from wire.chain import LedgerEntry
-from wire.log import Record, Upload
-from wire.objects import Acknowledgement, KeyRole, UploadHead, open_signed
+from wire.objects import KeyRole
 
 POSTGRES = os.environ.get("BETANG_TEST_POSTGRES", "")
 STORES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
 KILLS, ROUNDS_A_STORY = 2, 10
-KILL_S, KILL_AFTER_S, END_S = 10.0, 0.05, 240.0
-"""A kill comes after some answers (or so many seconds), at an instant within so many seconds more;
-uploaders give up after so many."""
+KILL_S, KILL_AFTER_S = 10.0, 0.05
+"""A kill comes after some answers, or so many seconds, and an instant within so many more."""
 SECRET = "rahasia"
 LOAD = "from backend import cli, serve"
 CLOCK = "cli.system_clock = lambda: at"
-OK, CONFLICT, LATER = 200, 409, {503, 507}
 
 
 # --- a backend's folder and database ------------------------------------------------------------
@@ -152,144 +148,6 @@ def close() -> None:
     close_all()
 
 
-# --- uploads ------------------------------------------------------------
-
-
-def uploads(story: Story, station: bytes, random: Random) -> list[bytes]:
-    """One uploader's: the whole chain in parts that overlap, some of them the whole so far."""
-    records, made, end = story.chains[station], [], 0
-    while end < len(records):
-        first = max(1, end + 1 - random.choice((0, 0, 1, 5, 5, end)))
-        end = min(len(records), end + random.randrange(5, 60))
-        made.append(_upload(story, station, records[first - 1 : end]))
-    return made
-
-
-def _upload(story: Story, station: bytes, part: list[Record]) -> bytes:
-    head = UploadHead(station, part[0].sequence, part[-1].sequence, part[-1].hash)
-    return bytes(Upload(head, sign_object(story.log_keys[station], head, story.env), tuple(part)))
-
-
-@dataclass
-class Office:
-    """What the uploaders share: whether the backend is up, and what was acknowledged."""
-
-    story: Story
-    port: int = 0
-    is_up: bool = False
-    waiting: int = 0
-    acks: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    turn: threading.Condition = field(default_factory=threading.Condition)
-
-    def wait(self) -> int:
-        """The port, as soon as the backend is up; 0 when all is over."""
-        with self.turn:
-            self.waiting += 1
-            self.turn.notify_all()
-            self.turn.wait_for(lambda: self.is_up or self.faults, END_S)
-            self.waiting -= 1
-            return 0 if self.faults else self.port
-
-    def set(self, *, is_up: bool, port: int = 0) -> None:
-        """The backend came, or is about to be killed."""
-        with self.turn:
-            self.is_up, self.port = is_up, port
-            self.turn.notify_all()
-
-    def answered(self, station: bytes, last: int, raw: bytes) -> None:
-        """An acknowledgement of an upload that ends at ``last``."""
-        ack = self.story.keys.signers[KeyRole.ACK, 1].public_key
-        shape = open_signed(Acknowledgement, raw, ack, self.story.env)
-        if shape.station != station or shape.last < last:
-            raise FaultError(f"an upload to {last} was acknowledged to {shape.last}")
-        with self.turn:
-            self.acks[station, shape.last] = shape.head
-            self.counts["acknowledgements"] += 1
-            self.turn.notify_all()
-
-
-class Uploader(threading.Thread):
-    """Sends its uploads in any order, some again, until each was acknowledged."""
-
-    def __init__(self, office: Office, station: bytes, seed: int) -> None:
-        super().__init__(daemon=True)
-        self.office, self.station = office, station
-        self.random = Random(seed)  # noqa: S311 - repeatable
-        self.left = uploads(office.story, station, self.random)
-
-    def run(self) -> None:
-        """Until nothing is left."""
-        try:
-            while self.left and (port := self.office.wait()):
-                self._connected(port)
-        except Exception as e:  # noqa: BLE001 - told by the round
-            with self.office.turn:
-                self.office.faults.append(f"{type(e).__name__}: {e}")
-                self.office.turn.notify_all()
-
-    def _connected(self, port: int) -> None:
-        line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        try:
-            while self.left and self.office.is_up:
-                self._send(line, self.random.choice(self.left))
-        except (OSError, http.client.HTTPException):
-            self.office.counts["lines lost"] += 1
-        finally:
-            line.close()
-
-    def _send(self, line: http.client.HTTPConnection, raw: bytes) -> None:
-        line.request("POST", "/v1/uploads", raw)
-        answer = line.getresponse()
-        body, code = answer.read(), answer.status
-        if code == OK:
-            self.office.answered(self.station, Upload.parse(raw).head.last, body)
-            if self.random.random() > 0.2:
-                self.left.remove(raw)
-        elif code == CONFLICT and b'"expected"' in body:
-            self.office.counts["too early"] += 1
-        elif code in LATER:
-            self.office.counts["told to come later"] += 1
-        else:
-            raise FaultError(f"an honest upload was answered {code}: {body[:300]!r}")
-
-
-class Sticks(threading.Thread):
-    """The same uploads as files: `betang-backend ingest`, again until all are taken."""
-
-    def __init__(self, one: Round, folder: Path) -> None:
-        super().__init__(daemon=True)
-        self.round, self.office = one, one.office
-        self.files: list[tuple[bytes, int, Path]] = []
-        for station in one.random.sample(sorted(one.story.chains), 2):
-            for n, raw in enumerate(uploads(one.story, station, one.random)):
-                path = folder / f"{station.decode()}-{n:03d}"
-                path.write_bytes(raw)
-                self.files.append((station, Upload.parse(raw).head.last, path))
-
-    def run(self) -> None:
-        """Until the program says that it took them all."""
-        try:
-            while not self._taken():
-                self.office.counts["ingest cut off"] += 1
-            self.office.counts["files taken"] += 1
-            for station, last, path in self.files:
-                self.office.answered(station, last, path.with_suffix(".ack").read_bytes())
-        except Exception as e:  # noqa: BLE001 - told by the round
-            with self.office.turn:
-                self.office.faults.append(f"{type(e).__name__}: {e}")
-                self.office.turn.notify_all()
-
-    def _taken(self) -> bool:
-        tool = self.round.tool
-        self.round.start(tool, "ingest", *(str(path) for _, _, path in self.files))
-        code = tool.ended()
-        if code not in {0, -signal.SIGKILL} and "sibuk" not in tool.told.lower():
-            raise FaultError(f"ingest of files ended with {code}: {tool.told}")
-        return code == 0
-
-
 # --- a round ------------------------------------------------------------
 
 
@@ -313,7 +171,7 @@ class Round:
         ]
         if size.sticks:
             (folder / "stick").mkdir()
-            self.threads.append(Sticks(self, folder / "stick"))
+            self.threads.append(Sticks(self.office, folder / "stick", self.random, self._ingest))
         self.uploads = sum(len(t.left) for t in self.threads if isinstance(t, Uploader))
 
     def run(self) -> Counter[str]:
@@ -414,6 +272,10 @@ class Round:
             )
         self._complain()
         self._durable()
+
+    def _ingest(self, paths: list[str]) -> tuple[int, str]:
+        self.start(self.tool, "ingest", *paths)
+        return self.tool.ended(), self.tool.told
 
     # --- what must hold ------------------------------------------------------------
 
