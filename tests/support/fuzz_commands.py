@@ -18,14 +18,15 @@ from card_os.host.commands import PURSE_COMMANDS
 from card_os.reference.applets import Registry
 from card_os.reference.card import ReferenceCard
 from card_os.reference.content import CardContent
-from card_os.reference.external import AppletHost
+from card_os.reference.external import STATE, AppletHost
 from card_os.reference.memory import Nvm
 from card_os.reference.packages import PACKAGES
+from card_os.reference.purse_store import PurseStore
 from keys.scp11 import Scp11aHost, SoftwareEcdhKey
 from keys.securechannel import HostMessaging, SecureChannelError, SecurityLevel
 from tests.support import applet_orders as orders
 from tests.support import fuzz_mutate as mutate
-from tests.support.applet_world import AppletBench
+from tests.support.applet_world import AppletBench, records_of
 from tests.support.campaign import FaultError
 from tests.support.purse_tears import STATES
 from tests.support.purse_world import (
@@ -270,8 +271,6 @@ class Target:
         for key, value in cells.items():
             if key.startswith(own):
                 self.bench.nvm.put(PREFIX + key.removeprefix(own), value)
-        if "state" in {k.removeprefix(own) for k in cells}:
-            self.bench.power_on()
 
     def protected(self, plain: CommandApdu, spoil: Callable[[bytes], bytes] | None = None) -> None:
         """Wrapped rightly, and then perhaps spoiled; the answer's plain content is looked at."""
@@ -438,11 +437,20 @@ _TODAY = World(ENV).terminal_certificate().effective
 _END = World(ENV).terminal_certificate().expires
 
 
+class MirrorBench(AppletBench):
+    """An `AppletBench` that reads the mirror of the applet's memory, not the applet."""
+
+    @property
+    def store(self) -> PurseStore:
+        """The records as the last command left them."""
+        return records_of(self.nvm.get(PREFIX + STATE) or self.applet.state)
+
+
 def applet_cards(host: AppletHost) -> Cards:
     """The same cards with the applet as their purse; its way round is too long for 31 debits."""
     few = tuple(s for s in STATES if not s.startswith("ring"))
     world = World(ENV)
-    return Cards(host.packages, lambda: AppletBench(world, applet_class=host.make), few)
+    return Cards(host.packages, lambda: MirrorBench(world, applet_class=host.make), few)
 
 
 def play(cards: Cards, seed: int, number: int, commands: int = COMMANDS) -> Counter[str]:
