@@ -4,9 +4,9 @@
 Card applet, which runs in a Java process of its own. `pcscd`: the reference card behind a private
 pcscd, with T=0. `applet-pcscd`: a card that is Java alone, the applet with its real Gate behind a
 security domain of the tests, in a reader of that pcscd (TestCard.java); what the suite asks of the
-security domain beyond installing is skipped there. `socket`: any program that speaks framed APDUs
-(card_os/host/socketlink.py), when BETANG_CONFORMANCE_SOCKET=host:port (or a path) names it. A
-further setting is one more line.
+security domain beyond installing, or of the host alone, is not run there. `socket`: any program
+that speaks length-framed APDUs (card_os/host/socketlink.py), when
+BETANG_CONFORMANCE_SOCKET=host:port (or a path) names it. A further setting is one more line.
 """
 
 from __future__ import annotations
@@ -43,6 +43,21 @@ BEYOND_INSTALLING = {
 }  # fmt: skip
 SOCKET = os.environ.get("BETANG_CONFORMANCE_SOCKET", "")
 SETTINGS = ["reference", "applet", "pcscd", "applet-pcscd", *(["socket"] if SOCKET else [])]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of `applet-pcscd` what says nothing about its card."""
+    out = [item for item in items if _is_elsewhere(item)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if not _is_elsewhere(item)]
+
+
+def _is_elsewhere(item: pytest.Item) -> bool:
+    named = item.callspec.params.get("card_link") if hasattr(item, "callspec") else None
+    module = item.module.__name__.rpartition(".")[2] if isinstance(item, pytest.Function) else ""
+    name = getattr(item, "originalname", "")
+    return named == "applet-pcscd" and (module == "test_host_session" or name in BEYOND_INSTALLING)
 
 
 def _card(protocol: str, registry: Registry = PACKAGES) -> ReferenceCard:
@@ -109,13 +124,8 @@ def authorities() -> Authorities:
 
 
 @pytest.fixture
-def bench(
-    request: pytest.FixtureRequest, card_link: Callable[[], Link], authorities: Authorities
-) -> Iterator[Bench]:
+def bench(card_link: Callable[[], Link], authorities: Authorities) -> Iterator[Bench]:
     """A card with nothing installed for sure; use `bench.prepare(...)` or `bench.loaded(...)`."""
-    named = request.node.callspec.params.get("card_link")
-    if named == "applet-pcscd" and request.function.__name__ in BEYOND_INSTALLING:
-        pytest.skip("the Java card's security domain only installs and deletes")
     link = card_link()
     yield Bench(link, authorities)
     link.close()
