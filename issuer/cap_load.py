@@ -28,7 +28,7 @@ from issuer.errors import CapFormatError, ProfileError
 from issuer.outcomes import Outcome
 from issuer.probe import Lack, examine, fit
 from issuer.profiles import NEEDED_DATA_BYTES, Profile
-from keys.cardsession import ChipKeySource
+from keys.cardsession import OWN_KVN, ChipKeySource
 from keys.errors import StockError
 from keys.kdf import StaticKeys
 from keys.scp03 import InitializeUpdateAnswer
@@ -211,6 +211,7 @@ class Plan:
             Planned("INITIALIZE UPDATE", 1, channel.options.field_bytes, f"keys {channel.kvn:02X}"),
             Planned("EXTERNAL AUTHENTICATE", 1, 2 * channel.options.field_bytes,
                     f"level {channel.level:02X}; only if the card's cryptogram is right"),
+            Planned("GET DATA", 1, 0, "no keys of ours among its own?"),
             Planned("GET STATUS", 2, 2 + len(cap.package), cap.package.hex()),
             Planned("DELETE", 1, 2 + len(self.instance), found),
             Planned("INSTALL [for load]", 1, 5 + len(cap.package) + len(channel.isd_aid)
@@ -337,6 +338,7 @@ class Loader:
         """Whether the package was there already; afterwards it is, with our instance alone."""
         plan = self.plan
         package = plan.cap.package
+        self._check_keys(domain)
         files = {e.aid: e for e in domain.get_status(Scope.LOAD_FILES, package)}
         instances = [e.aid for e in domain.get_status(Scope.APPLICATIONS, package)]
         there = files.get(package)
@@ -371,6 +373,16 @@ class Loader:
         if self._free_bytes is not None and self._free_bytes < needs:
             detail = f"{Lack.MEMORY} {needs} bytes of {self._free_bytes}"
             raise _StopError(NotLoaded(Hitch.LACKS, detail))
+
+    @staticmethod
+    def _check_keys(domain: SecurityDomainSession) -> None:
+        """Once more, now that the card may tell: beside our own keys there may be a made purse."""
+        try:
+            versions = {key.kvn for key in domain.key_information()}
+        except errors.CardRefusedError:
+            return  # it tells nobody
+        if OWN_KVN in versions:
+            raise _StopError(NotLoaded(Hitch.LACKS, f"{Lack.OWN_KEYS} {OWN_KVN:02X}"))
 
     def _check_replace(self, there: ContentEntry | None, instances: list[bytes]) -> None:
         """Without ``replace`` only our own instance goes, and only the same version stays.

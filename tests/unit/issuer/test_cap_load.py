@@ -8,6 +8,7 @@ import pytest
 
 from card_os.host.links import InProcessLink
 from card_os.host.opening import select_purse
+from card_os.host.security_domain import LocalChannel, NewKeys, SecurityDomainSession
 from card_os.reference.applets import Package
 from card_os.reference.foreign import ForeignCard
 from card_os.reference.keysets import MAX_TRIES
@@ -262,14 +263,18 @@ def test_a_card_that_answers_with_another_version_is_left():
 
 
 class _Silent:
-    """A card that answers some commands with 6A88."""
+    """A card that answers some commands with 6A88 outside a session."""
 
     def __init__(self, link, quiet):
         self.link, self.quiet = link, quiet
         self.atr, self.interface = link.atr, link.interface
 
     def transmit(self, command, /):
-        return b"\x6a\x88" if command[1] in self.quiet else self.link.transmit(command)
+        return (
+            b"\x6a\x88"
+            if command[0] == 0x80 and command[1] in self.quiet
+            else self.link.transmit(command)
+        )
 
     def reset(self):
         return self.link.reset()
@@ -300,6 +305,34 @@ def test_a_card_with_our_own_keys_is_not_tried():
     assert link.count(INIT) == 0
     profile = changed(PROFILE, channel={"kvn": OWN_KVN})  # not even by a profile that names them
     assert _reason(load(link, profile=profile, source=TransportSets(0, {b"": KEYS}))) is Hitch.LACKS
+
+
+def test_a_card_that_tells_of_our_keys_inside_alone_is_left():
+    card = blank(kvn=0x20)
+    profile = changed(PROFILE, channel={"kvn": 0x20})
+    source = TransportSets(0x20, {b"": KEYS})
+    assert load(Counting(card), profile=profile, source=source).is_good
+    channel = LocalChannel(
+        lambda _: KEYS,
+        seeded(),
+        new_keys=lambda _: NewKeys(OWN_KVN, 0, StaticKeys(*[b"o" * 16] * 3)),
+    )
+    with SecurityDomainSession(InProcessLink(card), channel) as domain:
+        domain.put_key()  # beside the maker's set, which a card may keep
+    before = content(card)
+    link = Counting(card)
+    silent = _Silent(link, {0xCA})
+    profile = changed(profile, recognise={"atrs": (link.atr,)})
+    outcome = load(silent, profile=profile, source=source, replace_old=True)
+    assert _reason(outcome) is Hitch.LACKS
+    assert "own-keys" in outcome.detail
+    assert (link.count(DELETE), link.count(INSTALL)) == (0, 0)
+    assert content(card) == before
+
+
+def test_a_card_that_tells_its_keys_nobody_is_loaded():
+    outcome = load(_Lying(blank(), 0xCA, b"\x6a\x88", secured=True))
+    assert outcome.is_good
 
 
 def test_an_older_purse_is_left_unless_it_is_to_be_replaced():
@@ -354,13 +387,14 @@ def test_a_card_too_small_is_told_before_anything_is_written():
 class _Lying:
     """The domain behind a channel at level 01, whose answers no MAC protects."""
 
-    def __init__(self, card, ins, answer):
-        self.inner, self.ins, self.answer = Counting(card), ins, answer
+    def __init__(self, card, ins, answer, *, secured=False):
+        self.inner, self.ins, self.answer, self.secured = Counting(card), ins, answer, secured
         self.atr, self.interface = self.inner.atr, self.inner.interface
 
     def transmit(self, command, /):
         given = self.inner.transmit(command)
-        return self.answer if command[1] == self.ins else given
+        lies = command[1] == self.ins and (command[0] == 0x84 or not self.secured)
+        return self.answer if lies else given
 
     def reset(self):
         return self.inner.reset()
