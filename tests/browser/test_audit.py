@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from backend.face.alter import Source
 from backend.face.app import Pages
 from backend.face.reading import Reading
 from tests.browser.conftest import SCREENS
+from tests.support import audit_story
 from tests.support.audit_story import Story, bulk, enrol, found, tell
 from tests.support.audit_world import AuditWorld, write
 from ui.face import HERE
 from ui.guard import Door
+from wire.objects import Programme
 
 AXE = (HERE / "vendor" / "axe.js").read_text("utf-8")
 SIZES = {"1280x800": (1280, 800), "1440x900": (1440, 900)}
@@ -279,6 +282,62 @@ def test_zero_one_and_300_receipts(
         page.click("text=berikutnya")
         expect(page.locator(".pager")).to_contain_text("Halaman 2 dari 3")
         expect(page.locator("tbody tr")).to_have_count(100)
+
+
+LONG = {
+    1: ("Paket Pangan Masyarakat Adat Hulu Katingan dan Hulu Mentikus",
+        "Food basket for customary families of the upper Katingan"),
+    2: ("Bantuan Tunai Musim Paceklik Tumbang Habangoi dan Sekitarnya",
+        "Lean season cash aid for Tumbang Habangoi and its hamlets"),
+    3: ("Bantuan Sekolah Anak Hulu Sungai Kahayan Rungan dan Manuhing",
+        "School grant for children of the upper Kahayan and Manuhing"),
+}  # fmt: skip
+PROVIDER = "Koperasi Serba Usaha Huma Betang Tumbang Habangoi Hulu"
+"""56 characters: a ledger account says "payable/" before it, and 64 are all it may have."""
+
+
+class Upriver(AuditWorld):
+    """Programmes and places with the longest Dayak names."""
+
+    def sign(self, shape: Any, **more: Any) -> bytes:
+        if isinstance(shape, Programme):
+            title_id, title_en = LONG[shape.code]
+            shape = replace(shape, title_id=title_id, title_en=title_en, agency=PROVIDER)
+        return super().sign(shape, **more)
+
+    def station(self, name: bytes, place: str, *more: Any) -> Any:
+        return super().station(name, f"Tumbang Habangoi Hulu Katingan Mentikus {place}", *more)
+
+
+def test_the_longest_names(
+    serve: Callable[..., str], page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_story, "AuditWorld", Upriver)
+    monkeypatch.setattr(audit_story, "BULOG", PROVIDER)
+    story = tell()
+    reading = Reading.open(source_of(story, tmp_path))
+    assert not reading.book.report.findings
+    address = serve(pages(reading))
+    place = story.one.place
+    receipt = next(iter(reading.book.world.receipts)).hex()
+    ways = {
+        "fund": "/", "programme": "/program/1", "providers": "/penyalur", "provider":
+        f"/penyalur/{PROVIDER}", "places": "/tempat", "place": f"/tempat/{place}",
+        "receipts": "/struk", "receipt": f"/struk/{receipt}", "alerts": "/dilihat",
+        "cards": "/kartu",
+    }  # fmt: skip
+    # Neither the page nor a table in it is wider than its place.
+    wide = """[document.documentElement, ...document.querySelectorAll('.table')]
+      .filter(e => !e.closest('details:not([open])')).reduce((sum, e) => sum + e.scrollWidth - e.clientWidth, 0)"""
+    for name, way in ways.items():
+        assert page.goto(address + way).ok
+        assert page.evaluate(wide) == 0, name
+        shot(page, f"long-{name}", "id")
+    accessible(page)
+    for name in ("fund", "programme", "place", "receipt"):
+        in_language(page, address + ways[name], "en")
+        assert page.evaluate(wide) == 0, name
+        shot(page, f"long-{name}", "en")
 
 
 def test_findings_and_alerts_are_never_on_one_list(

@@ -70,8 +70,11 @@ class Slow:
 class Desk:
     """A bench on its own thread with a real reader; cards and orders made beforehand."""
 
-    def __init__(self, world: PcscdWorld, orders: int = ORDERS) -> None:
-        self._orders = orders
+    def __init__(
+        self, world: PcscdWorld, orders: int = ORDERS, *, row: int = 0, words: Any = None
+    ) -> None:
+        """``row``: the order whose decree row is another family's; ``words`` of the evidence."""
+        self._orders, self._row, self._words = orders, row, words or {}
         self.slot = VpcdSlot(world.doors[READER])
         pattern = re.escape(world.readers[READER])
         self.thread = BenchThread(self._place, lambda: PcscStack(pattern))
@@ -83,7 +86,7 @@ class Desk:
         self.office = Office(w)
         families = [n.to_bytes(16, "little") for n in range(1, self._orders + 1)]
         for n, family in enumerate(families, 1):
-            raws, decree, _ = proofs(w, family, row=n)
+            raws, decree, _ = proofs(w, family, n + 50 * (n == self._row), **self._words)
             self.office.proofs += raws
             self.office.open.append(w.signed_order(decree=decree))
         self.cards = [w.card() for _ in range(min(self._orders, ORDERS))]
@@ -332,5 +335,56 @@ def test_no_order_and_300(
         heading(page, words)
         expect(page.locator("#queue .count").first).to_have_text(str(orders))
         look(page, f"orders-{orders}")
+    finally:
+        desk.close()
+
+
+LONG: dict[str, Any] = {
+    "food": ("Paket Pangan Masyarakat Adat Hulu Katingan dan Hulu Mentikus",
+             "Food basket for customary families of the upper Katingan"),
+    "cash": ("Bantuan Tunai Musim Paceklik Tumbang Habangoi dan Sekitarnya",
+             "Lean season cash aid for Tumbang Habangoi and its hamlets"),
+    "signatory": "Penjabat Gubernur Kalimantan Tengah Dr. Sahidar Mangku Sariang",
+    "reason": "Tumbang Habangoi Hulu Katingan Mentikus, rumah betang keempat dari lanting; "
+              "kepala keluarga Sangkuwung Andereas Mangku Tamanggung Rungan Manuhing ditemui, "
+              "foto diambil",
+}  # fmt: skip
+
+
+def test_one_order_with_the_longest_names(
+    pcscd_world: PcscdWorld, serve: Callable[..., str], page: Page
+) -> None:
+    desk = Desk(pcscd_world, 1, words=LONG)
+    try:
+        page.goto(serve(lambda port: face(desk, port)))
+        sign_in(page)
+        heading(page, NEXT)
+        expect(page.locator("#family")).to_contain_text("Sangkuwung Andereas")
+        look(page, "long-ready")
+        desk.put(desk.cards[0])
+        heading(page, DONE)
+        look(page, "long-finished")
+    finally:
+        desk.close()
+
+
+def test_a_row_of_another_family_is_refused_and_skipped_by_one_key(
+    pcscd_world: PcscdWorld, serve: Callable[..., str], page: Page
+) -> None:
+    desk = Desk(pcscd_world, 2, row=1)
+    try:
+        page.goto(serve(lambda port: face(desk, port)))
+        sign_in(page)
+        heading(page, "Baris SK bukan milik keluarga ini")
+        desk.put(desk.cards[0])
+        expect(page.locator("#strip")).to_contain_text("Kartu di pembaca")
+        look(page, "wrong-row")
+        page.keyboard.press("Enter")
+        heading(page, "Kartu sudah di pembaca")
+        expect(page.locator("#queue")).to_contain_text("Dilewati, tidak cocok")
+        look(page, "skipped")
+        page.keyboard.press("Enter")
+        heading(page, DONE)
+        expect(page.locator("#screen")).to_contain_text("Baris 2")
     finally:
         desk.close()

@@ -9,6 +9,8 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,8 +65,27 @@ WAIT_MS = 8_000
 INSERTIONS = int(os.environ.get("BETANG_INSERTIONS", "5"))  # the bench takes more
 
 
+LONG_TITLES = (
+    ("Paket Pangan Masyarakat Adat Hulu Katingan dan Hulu Mentikus",
+     "Food basket for customary families of the upper Katingan"),
+    ("Bantuan Tunai Musim Paceklik Tumbang Habangoi dan Sekitarnya",
+     "Lean season cash aid for Tumbang Habangoi and its hamlets"),
+    ("Kunjungan Puskesmas Pembantu Tumbang Habangoi Hulu Katingan",
+     "Visits to the auxiliary clinic of Tumbang Habangoi upriver"),
+)  # fmt: skip
+LONG_PLACE = "Balai Basara Tumbang Habangoi Hulu Katingan Mentikus"
+LONG_HEAD = "Sangkuwung Andereas Mangku Tamanggung Rungan Manuhing Kahayan"
+LONG_NAMED = tuple(
+    replace(p, title_id=title[0], title_en=title[1])
+    for p, title in zip(NAMED, LONG_TITLES, strict=True)
+)
+MANY = 300
+
+
 class Village:
     """A terminal on disk with its worker, its card slot and a page."""
+
+    place, named, more_goods = "Balai Desa Tumbang Manggu", NAMED, 0
 
     def __init__(self, path: Path, world: PcscdWorld, page: Page) -> None:
         self.page, self.issuer = page, Issuer()
@@ -78,8 +99,10 @@ class Village:
                      "Funds come next month."),)) for c in (self.card, self.inert)
         ]  # fmt: skip
         rice = (GoodsLine("beras", Unit.GRAM, 50_000), GoodsLine("minyak", Unit.MILLILITRE, 9000))
+        rice += tuple(GoodsLine(f"Perlengkapan huma betang keluarga muda nomor {n}", Unit.PIECE, n)
+                      for n in range(1, self.more_goods + 1))  # fmt: skip
         self.terminal.engine.install(self.terminal.bundle(
-            *entitled, programmes=(*NAMED, SCHOOL),
+            *entitled, programmes=(*self.named, SCHOOL),
             deliveries=(StockDelivery("B-1", "bulog", self.terminal.station, rice,
                                       self.terminal.clock.now_s),),
         ))  # fmt: skip
@@ -101,7 +124,7 @@ class Village:
             return found
 
         engine.begin = timed
-        counter = Counter(engine, "Balai Desa Tumbang Manggu", self.print)
+        counter = Counter(engine, self.place, self.print)
         return Kiosk(counter, connect=self.connect, unlock=self.unlock,
                      publish=self.board.publish, carry=self.carry)  # fmt: skip
 
@@ -156,10 +179,7 @@ class Village:
         """Both sizes, both languages; axe finds nothing on any."""
         for language in ("id", "en"):
             self.speak(language)
-            for size, (width, height) in SIZES.items():
-                self.page.set_viewport_size({"width": width, "height": height})
-                self.page.screenshot(path=SCREENS / f"hall-{name}-{size}-{language}.png")
-                assert self.page.evaluate(OVERFLOW) == [], (name, size, language)
+            self.small_and_large(name, language)
             self.page.evaluate(AXE)
             self.axe("{runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'best-practice']}")
             if language == "en":
@@ -168,6 +188,12 @@ class Village:
         self.axe("{runOnly: {type: 'rule', values: ['color-contrast']}}")
         self.page.emulate_media(color_scheme="light")
         self.speak("id")
+
+    def small_and_large(self, name: str, language: str = "id") -> None:
+        for size, (width, height) in SIZES.items():
+            self.page.set_viewport_size({"width": width, "height": height})
+            self.page.screenshot(path=SCREENS / f"hall-{name}-{size}-{language}.png")
+            assert self.page.evaluate(OVERFLOW) == [], (name, size, language)
 
     def axe(self, options: str) -> None:
         found = self.page.evaluate(f"axe.run({options})")["violations"]
@@ -217,11 +243,31 @@ PIXELS = """() => { window.seen = {};
   }).observe(document.getElementById('live'), {childList: true, subtree: true}); }"""
 
 
+class Upriver(Village):
+    """Long Dayak names, and a shelf with 300 goods more."""
+
+    place, named, more_goods = LONG_PLACE, LONG_NAMED, MANY
+
+
 @pytest.fixture
 def village(
     tmp_path: Path, pcscd_world: PcscdWorld, page: Page, serve: Callable[..., str]
 ) -> Iterator[Village]:
-    made = Village(tmp_path, pcscd_world, page)
+    with working(Village(tmp_path, pcscd_world, page), serve) as made:
+        yield made
+
+
+@pytest.fixture
+def upriver(
+    tmp_path: Path, pcscd_world: PcscdWorld, page: Page, serve: Callable[..., str]
+) -> Iterator[Village]:
+    with working(Upriver(tmp_path, pcscd_world, page), serve) as made:
+        yield made
+
+
+@contextmanager
+def working(made: Village, serve: Callable[..., str]) -> Iterator[Village]:
+    page = made.page
     made.worker.start()
     page.set_default_timeout(WAIT_MS)
 
@@ -469,6 +515,51 @@ def test_keyboard_alone_and_late_presses(village: Village) -> None:
     v.sees("Bisa diambil")
     v.page.keyboard.press("Escape")
     v.sees("Cabut kartu")
+
+
+def test_the_longest_names_and_300_goods(upriver: Village) -> None:
+    v = upriver
+    v.enter("11", "Buka")
+    v.sees("Masukkan kartu")
+    v.put(v.inert)
+    v.sees("Tidak bisa")
+    v.press("Aktifkan kartu")
+    v.officer(HANDOVER)
+    v.sees("Berita acara")
+    v.page.fill("#bast", "BAST/188.44/2026/Tumbang-Habangoi")
+    v.page.fill("#proxy", LONG_HEAD)
+    v.picture("long-bast")
+    v.pull()
+    v.sees("Kartu tercabut")
+    v.press("Selesai")
+    v.put()
+    v.sees("Bisa diambil")
+    expect(v.page.locator(".wallets")).to_contain_text(LONG_TITLES[0][0])
+    v.picture("long-family")
+    v.press(LONG_TITLES[1][0])
+    v.sees("Berapa")
+    v.picture("long-amount")
+    v.type("150000")
+    v.press("Lanjut")
+    v.sees("PIN")
+    v.enter(PIN, "Bayar")
+    v.sees("Kartu sudah membayar")
+    v.picture("long-paid")
+    v.press("Sudah diserahkan")
+    v.sees("Selesai")
+    v.pull()
+    v.press("Selesai")
+    v.press("Lainnya")
+    v.press("Hitung dan tutup sesi")
+    v.sees("Hitung")
+    fields = v.page.locator(".counts input")
+    expect(fields).to_have_count(MANY + 3)
+    v.small_and_large("many-counting")
+    v.page.evaluate("for (const e of document.querySelectorAll('.counts input')) e.value = '1'")
+    v.press("Tutup sesi")
+    v.sees("Sesi ditutup")
+    expect(v.page.locator("tbody tr")).to_have_count(MANY + 3)
+    v.small_and_large("many-closed")
 
 
 def test_event_to_pixels(village: Village) -> None:

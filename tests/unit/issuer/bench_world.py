@@ -95,22 +95,29 @@ def place_of(w: DeskWorld, office=None) -> Place:
     return Place(w.desk, Tally(w.db), EvidenceBook(w.db, w.trust), office, w.service.stock, key)
 
 
-def proofs(w: DeskWorld, family: bytes, row: int = 1):
+FOOD_TITLES, CASH_TITLES = ("Paket pangan", "Food basket"), ("Bantuan tunai", "Cash aid")
+SIGNATORY, REASON = "Gubernur Kalimantan Tengah", "sesuai, foto diambil"
+
+
+def proofs(
+    w: DeskWorld, family: bytes, row: int = 1, *, food=FOOD_TITLES, cash=CASH_TITLES,
+    signatory: str = SIGNATORY, reason: str = REASON,
+):  # fmt: skip
     """A decree over two families, with its visit and programmes, signed by the registry."""
     sign = w.world.signer(KeyRole.REGISTRY)
     visit = FieldVerification(family, 31, w.clock() - 9, VerificationDecision.VERIFIED,
-                              "sesuai, foto diambil", b"e" * 32, 32)  # fmt: skip
+                              reason, b"e" * 32, 32)  # fmt: skip
     seen = bytes(sign_object(sign, visit, w.env))
     name = Sign1.parse(seen).hash
     rows = (
         DecreeRow(row, family, 11, 2, name), DecreeRow(row + 500, family, 12, 250_000, name),
         DecreeRow(999, b"o" * 16, 11, 5, b"x" * 32),
     )  # fmt: skip
-    decree = DecreeAnnex("188.44/17/2026", 20260215, "Gubernur Kalimantan Tengah", rows)
+    decree = DecreeAnnex("188.44/17/2026", 20260215, signatory, rows)
     rice = (GoodsLine("beras", Unit.GRAM, 5_000),)
-    food = Programme(11, 1, "Dinas", "Paket pangan", "Food basket", 1, Unit.BASKET, "Bulog", 9, 2,
+    food = Programme(11, 1, "Dinas", *food, 1, Unit.BASKET, "Bulog", 9, 2,
                      0, True, (), (Tariff(1, 150_000, rice),))  # fmt: skip
-    cash = Programme(12, 1, "Dinas", "Bantuan tunai", "Cash aid", 2, Unit.RUPIAH, "Bank", 9, 2,
+    cash = Programme(12, 1, "Dinas", *cash, 2, Unit.RUPIAH, "Bank", 9, 2,
                      0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
     raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, food, cash))]
     return raws, Sign1.parse(raws[1]).hash, name
