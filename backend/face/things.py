@@ -126,6 +126,8 @@ def _value(book: Book, name: str, value: Any) -> Value:
     if name == "wallets":
         titles = [book.wallet_title(w) or same(str(w)) for w in value]
         return Value(name, (", ".join(t[0] for t in titles), ", ".join(t[1] for t in titles)))
+    if name == "proxy":  # the one name of a person that an export can hold
+        return Value(name, same(show.masked(value)))
     return Value(name, _text(name, value))
 
 

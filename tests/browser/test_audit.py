@@ -328,7 +328,8 @@ def test_the_longest_names(
     }  # fmt: skip
     # Neither the page nor a table in it is wider than its place.
     wide = """[document.documentElement, ...document.querySelectorAll('.table')]
-      .filter(e => !e.closest('details:not([open])')).reduce((sum, e) => sum + e.scrollWidth - e.clientWidth, 0)"""
+      .filter(e => !e.closest('details:not([open])'))
+      .reduce((sum, e) => sum + e.scrollWidth - e.clientWidth, 0)"""
     for name, way in ways.items():
         assert page.goto(address + way).ok
         assert page.evaluate(wide) == 0, name

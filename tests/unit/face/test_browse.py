@@ -20,7 +20,7 @@ from backend.face.proof import Outcome, Step
 from wire.chain import IssuanceEntry, LedgerEntry
 from wire.cvc import Certificate
 from wire.entitlement import Entitlement, Script
-from wire.log import BODIES
+from wire.log import BODIES, Handover
 from wire.objects import Unit
 from wire.receipt import Receipt, ReceiptKind, Statement
 
@@ -270,3 +270,9 @@ def test_goods_have_their_english_names_on_pages_and_in_tables(book: Book) -> No
     assert {row[2] for row in table.rows} == {good(code)[1] for code in known} >= {"rice", "oil"}
     for path in TEMPLATES.rglob("*.html"):
         assert not re.search(r"\{\{ *\w+(\.query)?\.good *\}\}", path.read_text("utf-8")), path
+
+
+def test_the_name_of_who_took_a_card_for_its_family_is_masked(book: Book) -> None:
+    body = Handover("BAST-1", 42, "Desa Satu", "Sangkuwung Andereas", b"s")
+    (shown,) = [v.text for v in things.values_of(book, body) if v.name == "proxy"]
+    assert shown == ("Sa" + 15 * "•" + "as",) * 2
