@@ -48,9 +48,10 @@ def a_card_certified_by_the_wrong_ca(s: Story):
     """The terminal CA's keeper signs a card certificate; the card is used."""
     real = case(s)
     key, channel = P256Signer.generate(s.w.random), P256KeyAgreement.generate(s.w.random)
-    card_id = s.w.env.mark + (999).to_bytes(4, "big")
+    number = 0xEEEEEE
+    card_id = s.w.env.mark + number.to_bytes(4, "big")
     unsigned = cvc.encode_unsigned(
-        serial=999, issuer=cvc.CaId(s.w.env.mark, cvc.CaKind.CARD_CA, 1), subject=card_id,
+        serial=number, issuer=cvc.CaId(s.w.env.mark, cvc.CaKind.CARD_CA, 1), subject=card_id,
         effective=dates.day_of(s.w.now_s), expires=dates.add_days(dates.day_of(s.w.now_s), 100),
         extension=cvc.CardExtension(s.w.env, ecdsa.compress(key.public_key)),
         public_key=channel.public_key,

@@ -41,6 +41,7 @@ FOOD, CASH, SCHOOL = 0x1A01, 0x1A02, 0x1A03
 BULOG, BANK, SHOP = "Perum Bulog", "Bank Kalteng", "Toko Mitra"
 FAMILIES = 8
 PROVISIONAL = 20_000
+PLENTY = 40
 CLOSED_S = START_S + 100 * DAY_S
 PARAMETERS = Parameters(1, 30 * DAY_S, 7 * DAY_S, 30 * DAY_S, DAY_S, 14 * DAY_S, 35 * DAY_S, 10)
 
@@ -89,17 +90,18 @@ def charter(w: AuditWorld, closed_s: int = CLOSED_S) -> None:
         w.sign(p)
 
 
-def village(w: AuditWorld, number: int, families: int = FAMILIES, each: int = 4, more: int = 0,
-            plenty: int = 40) -> Story:  # fmt: skip
+def village(
+    w: AuditWorld, number: int, families: int = FAMILIES, each: int = 4, *, more: int = 0
+) -> Story:
     """Funds, families, decree and stations with goods of one village; no card yet.
 
-    ``each`` baskets for a family of the story, ``plenty`` for ``more`` others.
+    ``each`` baskets for a family of the story, ``PLENTY`` for ``more`` others.
     """
     s = Story(w, number=number)
-    amounts = [each] * families + [plenty] * more
+    amounts = [each] * families + [PLENTY] * more
     for p in w.programmes.values():
         price = p.tariffs[0].price_minor
-        extra = 4 * amount_of(p.wallet, each) + more * amount_of(p.wallet, plenty)
+        extra = 4 * amount_of(p.wallet, each) + more * amount_of(p.wallet, PLENTY)
         amount = (2 * families * amount_of(p.wallet, each) + extra) * price
         funds = w.sign(FundRelease(f"SP2D-{p.code}-{number}", p.code, amount, w.tick()))
         w.post(ledger.fund_release(funds, p.code, amount))
@@ -306,6 +308,7 @@ def second_round(s: Story) -> None:
     w.debit(s.one, card, CASH, 1000)
     w.record(s.one, log.Stock(StockMove.LOST, None, GoodsLine(OIL, Unit.MILLILITRE, 1000)))
     lost = s.one.records[-1]
+    w.shelf(s.one)[OIL] -= 1000
     w.post(ledger.stock(ledger.Kind.STOCK_LOSS, lost.hash, OIL, -1000, terminal=s.one.name,
                         other=f"stock-loss/{s.one.name.hex()}"))  # fmt: skip
     two = s.cards[2]

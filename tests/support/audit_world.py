@@ -73,6 +73,9 @@ class AuditWorld:
             env, random=self.random, now_s=START_S, from_s=START_S - 90 * DAY_S
         )
         self.step_s = 60
+        self.waiting: dict[bytes, dict[int, int]] = {}
+        self.deaf: set[bytes] = set()
+        self.shelves: dict[bytes, dict[str, int]] = {}
         self.issuance: list[dict] = []
         self.ledger: list[tuple[int, ledger.Transfer]] = []
         self.objects: dict[str, list[bytes]] = {kind: [] for kind in SHAPES}
@@ -109,6 +112,14 @@ class AuditWorld:
 
     def post(self, *transfers: ledger.Transfer) -> None:
         self.ledger += [(self.now_s, t) for t in transfers]
+
+    def shelf(self, station: SoftStation) -> dict[str, int]:
+        """What lies at a station by its records: good → quantity."""
+        return self.shelves.setdefault(station.name, {})
+
+    def _put(self, station: SoftStation, good: str, quantity: int) -> None:
+        shelf = self.shelf(station)
+        shelf[good] = shelf.get(good, 0) + quantity
 
     def hotlist(self, *cards: SoftCard) -> None:
         self.hotlisted |= {int.from_bytes(c.card_id[4:], "big") for c in cards}
@@ -167,11 +178,19 @@ class AuditWorld:
                                       pending))  # fmt: skip
 
     def sync_all(self, but: SoftStation | None = None) -> None:
-        """Every terminal that is not lost installs the newest bundle and uploads."""
+        """Every terminal that is not lost installs the newest bundle and uploads.
+
+        What was reserved until this one heard of a block (``waiting``) is over.
+        ``deaf``: stations whose operators never install one again.
+        """
         for station in self.stations:
-            if station is not but and station.is_open:
+            is_told = station is not but and station.name not in self.deaf
+            if is_told and station.is_open:
                 self.sync(station)
+                evidence = station.records[-1].hash
                 self.upload(station)
+                for code, amount in sorted(self.waiting.pop(station.name, {}).items()):
+                    self.post(ledger.reserve_cleared(evidence, code, amount))
 
     def upload(self, station: SoftStation, *, records=None, first: int | None = None) -> None:
         """Sign what is new (or these records), and have it acknowledged."""
@@ -394,6 +413,7 @@ class AuditWorld:
 
     def hand(self, kind, station, record, wallet, amount, *, sign) -> None:
         for good, quantity in self.lines(wallet, amount):
+            self._put(station, good, -sign * quantity)
             self.post(ledger.stock(kind, record.hash, good, -sign * quantity,
                                    terminal=station.name,
                                    other=f"handed/{self.programmes[wallet].code}"))  # fmt: skip
@@ -406,6 +426,7 @@ class AuditWorld:
         )
         for line in [GoodsLine(*x) for x in received or lines]:
             record = self.record(station, log.Stock(StockMove.RECEIVED, digest, line))
+            self._put(station, line.good, line.quantity)
             self.post(ledger.stock(ledger.Kind.STOCK_IN, record.hash, line.good, line.quantity,
                                    terminal=station.name, other=f"supply/{provider}"))  # fmt: skip
         return digest
