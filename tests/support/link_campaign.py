@@ -267,7 +267,10 @@ def length(stage: Stage, connect: Connect) -> int:
 
 
 class Cuts:
-    """All pieces; the seed chooses their order."""
+    """All pieces; the seed chooses their order.
+
+    A protocol that is not ours to measure (pcscd polls when it likes) is as long as vpcd's stream.
+    """
 
     def __init__(
         self,
@@ -277,7 +280,7 @@ class Cuts:
         self.pieces = [
             (stage, name, connect, byte)
             for stage in stages for name, connect in protocols.items()
-            for byte in range(length(stage, connect))
+            for byte in range(length(stage, PROTOCOLS.get(name, PROTOCOLS["vpcd"])))
         ]  # fmt: skip
         self._orders: dict[int, list[int]] = {}
         self._walked: Walked = {}

@@ -11,7 +11,7 @@ from card_os.host.links import CardMute, CardRemoved, Link, complete
 from card_os.host.pcsc import PcscReader
 from card_os.host.tpdu import Line, T0Link, T1Link
 from card_os.icc import IccDevice, Interface, interface_of
-from card_os.reference.vpcd import VpcdSlot
+from card_os.reference.vpcd import VpcdError, VpcdSlot
 
 IFS = 128  # smaller than the longest APDU, so that T=1 chains
 WAIT_S = 60.0  # only a hang takes as long
@@ -164,10 +164,18 @@ class PcscdLink:
         self._slot.remove()
 
 
-def pcscd(reader: PcscReader, slot: VpcdSlot) -> Connect:
-    """Through a private pcscd and its driver vpcd."""
+def pcscd(reader: PcscReader, slot: VpcdSlot, restart: Callable[[], None]) -> Connect:
+    """Through a private pcscd and its driver vpcd.
+
+    A card's end that goes after one byte of an answer's length is the end of pcscd (a fault of
+    vpcd's driver, not ours): ``restart`` then starts it anew, as a system does.
+    """
 
     def connect(device: IccDevice, cut: int | None) -> Link:
-        return PcscdLink(reader, slot, device, cut)
+        try:
+            return PcscdLink(reader, slot, device, cut)
+        except VpcdError:
+            restart()
+            return PcscdLink(reader, slot, device, cut)
 
     return connect
