@@ -175,6 +175,20 @@ def test_each_count_must_be_the_directory_s():
             CapFile.parse(_wrong(parts={C.DIRECTORY: bytes(directory)}))
 
 
+def test_imports_are_counted_by_their_component_too():
+    with pytest.raises(CapFormatError, match="IMPORT counts"):
+        CapFile.parse(_sized(C.IMPORT, b"\x02\x05\x01" + lv(FRAMEWORK)))
+
+
+def test_an_applet_that_is_only_counted_is_refused():
+    parts = bodies(applets=(MODULE, PACKAGE_AID + b"\x02"))
+    parts[C.APPLET] = b"\x02" + lv(MODULE) + b"\x00\x10"
+    directory = bytearray(parts[C.DIRECTORY])
+    directory[4:6] = len(parts[C.APPLET]).to_bytes(2, "big")
+    with pytest.raises(CapFormatError, match="before an AID"):
+        CapFile.parse(archive({**parts, C.DIRECTORY: bytes(directory)}))
+
+
 def test_an_archive_that_lies_about_its_sizes_costs_no_memory(monkeypatch):
     read = []
     real = zipfile.ZipExtFile.read
