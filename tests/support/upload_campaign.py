@@ -1,7 +1,7 @@
 """sim-upload: fifty uploaders that repeat, overlap and reorder, and a backend killed beside them.
 
 The backend is the real `betang-backend serve` as a process on SQLite or PostgreSQL; a second
-program takes the same uploads as files (`betang-backend ingest`). Each round it is killed twice.
+program takes the same uploads as files (`betang-backend ingest`). Each round has five kills.
 What was acknowledged must be there when it is dead; at the end every sum is the truth's exactly,
 and the auditor finds nothing in the export.
 """
@@ -40,7 +40,7 @@ from wire.objects import KeyRole
 
 POSTGRES = os.environ.get("BETANG_TEST_POSTGRES", "")
 STORES = ["sqlite", *(["postgresql"] if POSTGRES else [])]
-KILLS, ROUNDS_A_STORY = 2, 10
+KILLS, ROUNDS_A_STORY = 5, 10
 KILL_S, KILL_AFTER_S = 10.0, 0.05
 """A kill comes after some answers, or so many seconds, and an instant within so many more."""
 SECRET = "rahasia"

@@ -14,5 +14,5 @@ if __name__ == "__main__":
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     print("stores: " + ", ".join(STORES))  # noqa: T201 - PostgreSQL may be missing
     # 500 kills on each store (PROTOCOL.md 8); issue 6 asks a tenth of it.
-    sys.exit(main(Campaign("sim-upload", "kills", 500 * len(STORES), 4 * len(STORES), play, KILLS,
+    sys.exit(main(Campaign("sim-upload", "kills", 500 * len(STORES), 5 * len(STORES), play, KILLS,
                            close=close)))  # fmt: skip

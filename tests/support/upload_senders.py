@@ -23,13 +23,17 @@ END_S = 240.0
 """Uploaders give up after so many seconds without a backend."""
 
 
-def uploads(story: Story, station: bytes, random: Random) -> list[bytes]:
+Sent = tuple[int, bytes]
+"""The last sequence of an upload, and its bytes."""
+
+
+def uploads(story: Story, station: bytes, random: Random) -> list[Sent]:
     """One uploader's: the whole chain in parts that overlap, some of them the whole so far."""
     records, made, end = story.chains[station], [], 0
     while end < len(records):
         first = max(1, end + 1 - random.choice((0, 0, 1, 5, 5, end)))
         end = min(len(records), end + random.randrange(5, 60))
-        made.append(_upload(story, station, records[first - 1 : end]))
+        made.append((end, _upload(story, station, records[first - 1 : end])))
     return made
 
 
@@ -113,14 +117,14 @@ class Uploader(threading.Thread):
         finally:
             line.close()
 
-    def _send(self, line: http.client.HTTPConnection, raw: bytes) -> None:
-        line.request("POST", "/v1/uploads", raw)
+    def _send(self, line: http.client.HTTPConnection, sent: Sent) -> None:
+        line.request("POST", "/v1/uploads", sent[1])
         answer = line.getresponse()
         body, code = answer.read(), answer.status
         if code == OK:
-            self.office.answered(self.station, Upload.parse(raw).head.last, body)
+            self.office.answered(self.station, sent[0], body)
             if self.random.random() > 0.2:
-                self.left.remove(raw)
+                self.left.remove(sent)
         elif code == CONFLICT and b'"expected"' in body:
             self.office.counts["too early"] += 1
         elif code in LATER:
@@ -141,10 +145,10 @@ class Sticks(threading.Thread):
         self.office, self.ingest = office, ingest
         self.files: list[tuple[bytes, int, Path]] = []
         for station in random.sample(sorted(office.story.chains), 2):
-            for n, raw in enumerate(uploads(office.story, station, random)):
-                path = folder / f"{station.decode()}-{n:03d}"
+            for last, raw in uploads(office.story, station, random):
+                path = folder / f"{station.decode()}-{len(self.files):03d}"
                 path.write_bytes(raw)
-                self.files.append((station, Upload.parse(raw).head.last, path))
+                self.files.append((station, last, path))
 
     def run(self) -> None:
         """Until they are taken."""
