@@ -15,7 +15,7 @@ from backend import heads, lost, objects
 from backend.admit import admit
 from backend.clock import Clock
 from backend.db import Database
-from backend.errors import BackendError, RefusedError, SignerError
+from backend.errors import BackendError, ImportRefusedError, RefusedError, SignerError
 from backend.signing import Authority, KeyVerbs
 from keys.errors import ApprovalError, IssuanceError, KeysError, UnreachableError
 from keys.signer import Signer
@@ -23,6 +23,7 @@ from keys.trust import TrustStore
 from wire.objects import Decision, KeyRole, SignedShape, TerminalLost
 
 BATCH = 5_000
+DAY_S = 86_400
 R = TypeVar("R")
 
 
@@ -86,10 +87,16 @@ class Drafts:
     def _fault(self, session: Session, shape: SignedShape) -> BackendError | None:
         """Why this may not be signed; None for what was signed and only its answer was lost."""
         try:
+            self._check_time(shape)
             admit(session, shape)
         except BackendError as e:
             return None if objects.is_logged(session, self.trust, shape) else e
         return None
+
+    def _check_time(self, shape: SignedShape) -> None:
+        """The signer post-dates nothing, and would refuse with it all that waits beside it."""
+        if getattr(shape, "time_s", 0) > self.clock() + DAY_S:
+            raise ImportRefusedError("the time is beyond tomorrow; nothing is post-dated")
 
     def _sign(self, shapes: list[SignedShape]) -> list[bytes]:
         if shapes[0].SIGNER == KeyRole.POLICY:
@@ -144,7 +151,11 @@ class Drafts:
     ) -> tuple[R, list[bytes]]:
         with self.db.turn(shape.KIND):
             with self.db.write() as session:
+                waiting = {row.id for row in objects.unsigned(session, shape.KIND)}
                 made = draft(session)
+                for row in objects.unsigned(session, shape.KIND):
+                    if row.id not in waiting:
+                        self._check_time(shape.parse(row.payload))
             return made, self._sign_drafts(shape)
 
 

@@ -11,7 +11,7 @@ from sqlmodel import select
 from backend.errors import ImportRefusedError
 from backend.models import Object
 from tests.support import backend_world
-from wire.objects import FieldVerification
+from wire.objects import FieldVerification, StockDelivery
 
 
 @pytest.fixture
@@ -85,3 +85,21 @@ def test_two_such_lines_in_one_file_are_one_object(tmp_path) -> None:
         held = visits(session)
     assert [bool(o.raw) for o in held] == [True]
     world.office.db.engine.dispose()
+
+
+def deliveries(number: str, time_s: int) -> bytes:
+    line = {"good": "beras", "unit": "g", "quantity": 5}
+    item = {"number": number, "provider": "Perum Bulog", "terminal": b"TERM0001".hex(),
+            "time_s": time_s, "lines": [line]}  # fmt: skip
+    return json.dumps({"deliveries": [item]}).encode()
+
+
+def test_a_post_dated_delivery_does_not_stop_the_next(world) -> None:
+    """Met by fuzz-objects: the signer refused the draft, which stayed and was refused for ever."""
+    both = json.loads(deliveries("SJ-0", 5)), json.loads(deliveries("SJ-1", 2**31))
+    file = {"deliveries": [x["deliveries"][0] for x in both]}
+    with pytest.raises(ImportRefusedError, match="post-dated"):
+        world.office.import_deliveries(json.dumps(file).encode())
+    with world.office.db.read() as session:
+        assert not list(session.exec(select(Object).where(Object.kind == StockDelivery.KIND)))
+    assert world.office.import_deliveries(deliveries("SJ-2", world.clock())) == 1
