@@ -19,7 +19,7 @@ __all__ = ["MAX_LOAD_BYTES", "Loader", "cap_package_aid", "read_lvs"]
 
 MAX_LOAD_BYTES = 0xFFFF
 C4_HEAD_BYTES = 4  # at most, with its length
-TAG_LOAD_FILE, TAG_DAP = 0xC4, 0xE2
+TAG_LOAD_FILE = 0xC4
 CAP_MAGIC = bytes.fromhex("DECAFFED")
 
 SW_CONDITIONS = 0x6985
@@ -89,8 +89,7 @@ class Loader:
 
     def _finish(self, package: bytes, digest: bytes, body: bytes) -> None:
         items = parse_all(body)
-        if any(tag == TAG_DAP for tag, _ in items):
-            raise CardError(SW_DATA, "no domain here verifies a DAP")
+        # One C4 and nothing else: no domain here verifies a DAP (E2).
         require([tag for tag, _ in items] == [TAG_LOAD_FILE], "a load file is one C4")
         content = items[0][1]
         algorithm = {20: hashlib.sha1, 32: hashlib.sha256}.get(len(digest))  # GPCS names both

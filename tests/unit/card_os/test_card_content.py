@@ -11,6 +11,7 @@ import pytest
 
 from card_os.reference.card import ReferenceCard
 from card_os.reference.keysets import MAX_TRIES
+from card_os.reference.loading import cap_package_aid
 from card_os.reference.profiles import JCOP_LIKE
 from keys.securechannel import SecureChannelError
 from tests.unit.card_os.gp_bench import (
@@ -35,7 +36,7 @@ from tests.unit.card_os.gp_bench import (
     send,
     status,
 )
-from wire.errors import WireError
+from wire.errors import FormatError, WireError
 from wire.tlv import encode, parse_all
 
 
@@ -161,6 +162,8 @@ def test_load(card: ReferenceCard) -> None:
     ("file", "announced", "digest"),
     [
         (encode(0xE2, b"\x4f\x00") + encode(0xC4, cap()), PACKAGE, b""),
+        (encode(0xC4, cap()) + encode(0xC4, cap()), PACKAGE, b""),
+        (encode(0xC5, cap()), PACKAGE, b""),
         (encode(0xC4, cap(b"\xf0OTHER")), PACKAGE, b""),
         (encode(0xC4, cap()), b"\xf0OTHER", b""),
         (encode(0xC4, cap()), PACKAGE, bytes(32)),
@@ -239,6 +242,28 @@ def test_the_version_of_a_load_file_is_its_header_s() -> None:
     newer = cap()[:10] + b"\x07\x02" + cap()[12:]
     assert load(host, encode(0xC4, newer)) == 0x9000
     assert status(host, 0x20)[0][0xCE] == b"\x02\x07"
+
+
+HEADER = cap(body=b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x02" + HEADER[1:],
+        HEADER[:-1],
+        HEADER[:3] + bytes(4) + HEADER[7:],
+        b"\x01\x00\x09" + HEADER[3:12],
+        cap(b"\xf0BET", b""),
+        cap(b"A" * 17, b""),
+        HEADER[:2] + bytes([HEADER[2] - 1]) + HEADER[3:-1],
+    ],
+)
+def test_what_is_no_cap_header_names_no_package(content: bytes) -> None:
+    assert cap_package_aid(HEADER) == PACKAGE
+    with pytest.raises(FormatError):
+        cap_package_aid(content)
 
 
 # -- tears ------------------------------------------------------------------------------------
