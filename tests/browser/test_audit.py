@@ -17,8 +17,9 @@ from backend.face.app import Pages
 from backend.face.reading import Reading
 from tests.browser.conftest import SCREENS
 from tests.support import audit_story
+from tests.support.audit_files import write
 from tests.support.audit_story import Story, bulk, enrol, found, tell
-from tests.support.audit_world import AuditWorld, write
+from tests.support.audit_world import AuditWorld
 from ui.face import HERE
 from ui.guard import Door
 from wire.objects import Programme

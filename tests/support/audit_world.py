@@ -10,21 +10,20 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from hashlib import sha256
-from pathlib import Path
 
 from pyroaring import BitMap
 
 from backend import ledger
 from backend.audit.build import build
-from backend.audit.load import SHAPES, Export, UploadFile, read
+from backend.audit.load import SHAPES, Export, UploadFile
 from keys import ca
 from keys.enrol import OfficerRequest, StationRequest
 from keys.hierarchy import World, make_world
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
+from tests.support.audit_files import chain_issuance, chain_ledger, head_of, is_sound
 from tests.support.audit_people import SoftCard, SoftStation, Tap
-from wire import cbor, cvc, dates, log
-from wire.chain import GENESIS, Citation, IssuanceEntry, IssuanceKind, LedgerEntry
-from wire.cose import Sign1
+from wire import cvc, dates, log
+from wire.chain import Citation, IssuanceKind
 from wire.entitlement import Entitlement, Lot, Script, ScriptAction
 from wire.env import Environment
 from wire.log import Record, StockMove, Upload
@@ -456,18 +455,8 @@ class AuditWorld:
 
     def chain(self) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """Issuance log, ledger and heads, chained and signed now."""
-        previous, issuance = GENESIS, []
-        for at, entry in enumerate(self.issuance, 1):
-            fields = {"family": None, "predecessor": None, "order": None, "cause": None,
-                      "note": ""} | entry  # fmt: skip
-            made = IssuanceEntry(sequence=at, previous=previous, **fields)
-            issuance.append(bytes(made))
-            previous = made.hash
-        tail, entries = GENESIS, []
-        for at, (time_s, t) in enumerate(self.ledger, 1):
-            line = LedgerEntry(at, tail, time_s, str(t.kind), t.evidence, t.postings)
-            entries.append(bytes(line))
-            tail = line.hash
+        issuance, previous = chain_issuance(self.issuance)
+        entries, tail = chain_ledger(self.ledger)
         ack = self.keys.signer(KeyRole.ACK)
         heads = [
             bytes(sign_object(ack, shape(n, digest, self.now_s), self.env))
@@ -491,7 +480,7 @@ class AuditWorld:
         uploads = []
         for station in self.stations:
             for raw in station.uploads:
-                head = Upload.parse(raw).head if _is_sound(raw) else _head_of(raw)
+                head = Upload.parse(raw).head if is_sound(raw) else head_of(raw)
                 name = f"{station.name.hex()}-{head.first:010d}-{head.last:010d}.cbor"
                 uploads.append(UploadFile(name, raw))
         objects = {kind: tuple(items) for kind, items in self.objects.items()}
@@ -505,29 +494,3 @@ class AuditWorld:
     def audited(self, export: Export | None = None):
         """The auditor's world of this export."""
         return build(export or self.finish(), self.trust, allow_demo=True)
-
-
-def _is_sound(raw: bytes) -> bool:
-    try:
-        Upload.parse(raw)
-    except Exception:  # noqa: BLE001 - a fraud may be any malformed upload
-        return False
-    return True
-
-
-def _head_of(raw: bytes) -> UploadHead:
-    return UploadHead.parse(Sign1.parse(cbor.decode_array(raw, 2)[0]).payload)
-
-
-def write(export: Export, folder: Path) -> None:
-    """The export as files (docs/wire.md#export)."""
-    (folder / "uploads").mkdir(parents=True)
-    (folder / "objects").mkdir()
-    for file in export.uploads:
-        (folder / "uploads" / file.name).write_bytes(file.raw)
-    sequences = {"issuance": export.issuance, "ledger": export.ledger, "heads": export.heads}
-    for name, items in sequences.items():
-        (folder / f"{name}.cbor").write_bytes(cbor.encode_sequence(list(items)))
-    for kind, items in export.objects.items():
-        (folder / f"objects/{kind}.cbor").write_bytes(cbor.encode_sequence(list(items)))
-    assert read(folder).faults == ()

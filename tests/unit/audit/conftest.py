@@ -9,8 +9,8 @@ import pytest
 
 from backend.audit.report import Report, make
 from tests.sim.test_frauds import FRAUDS
+from tests.support.audit_files import write
 from tests.support.audit_story import tell
-from tests.support.audit_world import write
 from wire import cbor
 
 

@@ -10,8 +10,8 @@ from backend.audit import report
 from backend.face.alter import Source
 from backend.face.book import Book, load
 from tests.sim.test_frauds import FRAUDS
+from tests.support.audit_files import write
 from tests.support.audit_story import Story, bulk, tell
-from tests.support.audit_world import write
 
 
 def source_of(story: Story, folder: Path) -> Source:
