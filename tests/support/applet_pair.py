@@ -307,7 +307,7 @@ def _certificate(pair: Pair) -> tuple[Certificate, int]:
     }
     if r.random() < 0.15:
         start = r.choice([card.own_date, TODAY]) + timedelta(days=r.randrange(-5, 410))
-        start = min(start, date(2099, 12, 1))
+        start = min(max(start, date(2000, 1, 1)), date(2099, 12, 1))  # a blank card's is 2000
         fields |= {"effective": start, "expires": start + timedelta(days=r.randrange(30))}
     elif card.own_date > TODAY:
         fields |= {"effective": card.own_date, "expires": card.own_date}
