@@ -114,6 +114,7 @@ class Counter:
             for outcome in visit.recovered:
                 self._note(report, outcome, visit)
             work(visit, report)
+            visit.leave()
         return report
 
     def _look(self, visit: Visit, report: Report) -> None:

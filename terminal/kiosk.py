@@ -500,6 +500,6 @@ class Kiosk:
         visit, link = self.visit, self._link
         self.visit = self._link = None
         if visit is not None:
-            visit.close()
+            visit.leave()
         if link is not None:
             link.close()

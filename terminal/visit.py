@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -9,11 +10,14 @@ from card_os.host.errors import CardError
 from card_os.host.links import Link, LinkError
 from card_os.host.purse import PurseSession
 from terminal import holder, spend, voiding
+from terminal.errors import JournalError
 from terminal.guard import guarded
 from terminal.outcomes import Nothing, Outcome, Progress, Redeemed, Step, Warn
 from terminal.projection import State
 from terminal.views import Seen, WalletView
+from wire import log
 from wire.cvc import Role
+from wire.log import CardSaid
 from wire.purse import CardState, Flag
 from wire.receipt import Receipt
 
@@ -33,6 +37,7 @@ class Visit:
         self.session, self.card_certificate, self.seen = session, card_certificate, seen
         self.is_pin_verified = False
         self.debited: set[int] = set()
+        self._before = engine.journal.head().sequence
 
     def __enter__(self) -> Self:
         return self
@@ -46,6 +51,18 @@ class Visit:
     def close(self) -> None:
         """Forget the session keys; the link stays with its owner."""
         self.session.close()
+
+    def leave(self) -> None:
+        """Close; a card that was only looked at, so that no record names it, is noted as read.
+
+        A journal that cannot be written refuses the next debit aloud; looking is not stopped by it.
+        """
+        self.close()
+        if self.engine.journal.head().sequence == self._before:
+            read = log.CardRead(CardSaid.PURSE, self.engine.journal.shift_officer() or 0,
+                                self.card_id)  # fmt: skip
+            with contextlib.suppress(JournalError):
+                self.engine.write(read)
 
     # --- what is known -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from keys.errors import PassphraseError
 from terminal import kiosk_commands as ask
 from terminal import kiosk_screens as at
 from terminal.counter import Counter
-from terminal.errors import TransferError
+from terminal.errors import JournalError, TransferError
 from terminal.kiosk import Kiosk
 from terminal.kiosk_screens import Action, Ask, Level, Task
 from terminal.outcomes import (
@@ -56,6 +56,7 @@ from tests.support.terminal_world import (
     at_work,
     entry,
 )
+from wire import log
 from wire.log import Reason
 from wire.objects import GoodsLine, StockDelivery, Unit
 
@@ -297,6 +298,35 @@ def test_pulled_between_steps_nothing_was_taken(hall, commands):
     assert hall.pull() == at.TakenOut(())
     assert hall.terminal.journal.head().sequence == sequence
     assert hall.kiosk.job.secrets == {}
+    assert isinstance(hall.put(), at.Family)
+
+
+def test_a_card_only_looked_at_is_noted_as_read_once(hall):
+    hall.put()  # loads, which is a record of its own
+    assert isinstance(hall.pull(), at.TakenOut)
+    assert "CARD_READ" not in hall.terminal.kinds()
+    hall.put()
+    hall.pull()
+    (read,) = [r.body for r in hall.terminal.journal.records(0, 1 << 30)
+               if r.kind == log.RecordType.CARD_READ]  # fmt: skip
+    assert read == log.CardRead(log.CardSaid.PURSE, 5, hall.card.card_id)
+    hall.put()
+    hall.pay()
+    hall.pull()
+    assert hall.terminal.kinds().count("CARD_READ") == 1
+
+
+def test_a_full_disk_does_not_keep_a_looked_at_card(hall, monkeypatch):
+    hall.put()
+    hall.pull()
+    hall.put()
+
+    def full(*_, **__):
+        raise JournalError("no room")
+
+    with monkeypatch.context() as at_full:
+        at_full.setattr(hall.terminal.journal, "append", full)
+        assert isinstance(hall.pull(), at.TakenOut)
     assert isinstance(hall.put(), at.Family)
 
 
