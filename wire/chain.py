@@ -15,7 +15,20 @@ from hashlib import sha256
 from wire.env import Environment
 from wire.errors import require
 from wire.objects import KeyStatement, Revocation, open_signed
-from wire.schema import I53, U32, U53, Bytes8, Bytes16, Bytes32, Name, Point, Shape, Signed, Text
+from wire.schema import (
+    I53,
+    U32,
+    U53,
+    Account,
+    Bytes8,
+    Bytes16,
+    Bytes32,
+    Name,
+    Point,
+    Shape,
+    Signed,
+    Text,
+)
 
 GENESIS = bytes(32)
 
@@ -83,7 +96,7 @@ class Posting(Shape):
     ``good`` names what is counted: ``rupiah`` or a good or, for wallets, ``wallet``.
     """
 
-    account: Name
+    account: Account
     good: Name
     amount: I53
 

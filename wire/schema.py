@@ -38,6 +38,8 @@ Point = Annotated[bytes, Limit(65, 65)]
 Signed = Annotated[bytes, Limit(1, 1 << 20)]
 Blob = Annotated[bytes, Limit(0, 1 << 25)]
 Name = Annotated[str, Limit(1, 64)]
+Account = Annotated[str, Limit(1, 80)]
+"""A kind of account and a name: ``payable/`` and the provider's."""
 Text = Annotated[str, Limit(0, 400)]
 DayNumber = Annotated[int, Limit(20000101, 20991231)]
 

@@ -39,6 +39,7 @@ from tests.unit.terminal.test_cli import point
 from wire import cbor, log
 from wire.bundle import pack, unpack
 from wire.chain import IssuanceKind
+from wire.cose import Sign1
 from wire.cvc import Role
 from wire.env import Environment
 from wire.log import Boot, Record, Upload
@@ -455,7 +456,7 @@ def test_orders_at_the_desk():
     good = w.signed_order()
     w.desk.book.add(good)
     before = dump(w.db, w.folder)
-    order = Order.parse(cbor.decode_array(good[1:], 4)[2])
+    order = Order.parse(Sign1.parse(good).payload)
     registry = w.world.signer(KeyRole.REGISTRY)
     bad = [*spoil(w.signed_order())]
     bad.append(("another desk's", w.signed_order(desk=b"DESK0009")))

@@ -69,3 +69,11 @@ def test_the_chart_is_the_documented_one() -> None:
     text = (Path(__file__).parents[3] / "docs/ledger.md").read_text("utf-8")
     for kind in ledger.Kind:
         assert f"`{kind}`" in text
+
+
+def test_the_longest_provider_has_an_account() -> None:
+    """Its name is as long as a programme's may be; the chart puts a word before it."""
+    entry = ledger.payable(bytes(32), 1, "P" * 64, 5)
+    assert [p.account for p in entry.postings] == ["payable/" + "P" * 64, "spent/1"]
+    made = LedgerEntry(1, bytes(32), 0, "payable", bytes(32), tuple(entry.postings))
+    assert LedgerEntry.parse(bytes(made)) == made
