@@ -5,15 +5,23 @@ from __future__ import annotations
 from backend import ledger
 from backend.audit.facts import Fact
 from backend.audit.rules import judge
-from keys.signer import Ed25519Signer
+from keys.signer import Ed25519Signer, P256Signer
 from tests.support.audit_frauds_more import an_upload_under_another_key
 from tests.support.audit_people import SoftStation
 from tests.support.audit_province import UNITS
-from tests.support.audit_story import BULOG, Story, early_move, tell
+from tests.support.audit_story import BULOG, CASH, Story, early_move, tell
 from tests.support.audit_world import OIL, AuditWorld
 from wire import log
 from wire.log import StockMove
-from wire.objects import GoodsLine, Unit
+from wire.objects import (
+    DecreeAnnex,
+    DecreeRow,
+    FieldVerification,
+    GoodsLine,
+    KeyRole,
+    Unit,
+    VerificationDecision,
+)
 
 SUGAR = GoodsLine("gula", Unit.GRAM, 1_000)
 
@@ -64,3 +72,31 @@ def test_a_shelf_may_be_emptied() -> None:
     s.w.deliver(s.one, BULOG, [(SUGAR.good, SUGAR.unit, SUGAR.quantity)])
     lose(s.w, s.one, SUGAR)
     assert facts(s) == []
+
+
+def test_goods_handed_over_on_a_receipt_set_aside_are_listed_with_it() -> None:
+    s = tell()
+    w, card = s.w, s.cards[5].clone()
+    tap = w.debit(s.one, card, CASH, 50_000, key=P256Signer.generate(w.random), book=False)
+    w.hand(ledger.Kind.HANDED, s.one, tap.delivered, CASH, 50_000, sign=1)
+    assert facts(s) == [Fact.BAD_SIGNATURE]
+
+
+def test_what_a_shelf_set_aside_should_have_in_the_ledger_is_not_asked() -> None:
+    s = tell()
+    line = GoodsLine(OIL, Unit.MILLILITRE, 500)
+    s.w.record(s.two, log.Stock(StockMove.LOST, None, line))
+    an_upload_under_another_key(s)
+    assert facts(s) == [Fact.BAD_FORM]
+
+
+def test_a_decree_on_a_visit_set_aside_is_listed_with_the_visit() -> None:
+    s = tell()
+    family = s.families[1]
+    verified = VerificationDecision.VERIFIED
+    visit = s.w.sign(
+        FieldVerification(family, 11, s.w.tick(), verified, "", bytes(32), 12),
+        role=KeyRole.POLICY,
+    )
+    s.w.sign(DecreeAnnex("SK-8", 20260303, "Gubernur", (DecreeRow(1, family, 1, 4, visit),)))
+    assert facts(s) == [Fact.UNKNOWN_KEY]
