@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from backend import findings, ledger, objects
 from backend.findings import Fault
+from backend.held import Held
 from backend.models import Card
 from wire.env import Environment
 from wire.objects import Programme
@@ -23,7 +24,12 @@ class Book:
     transfers: list[ledger.Transfer] = field(default_factory=list)
     cards: set[bytes] = field(default_factory=set)
     debits: set[tuple[bytes, int]] = field(default_factory=set)
+    held: Held = field(init=False)
     _wallets: dict[int, Programme] | None = None
+    _last: int | None = None
+
+    def __post_init__(self) -> None:
+        self.held = Held(self.session)
 
     def fault(self, fault: Fault) -> None:
         """Record a finding; the work goes on."""
@@ -41,7 +47,7 @@ class Book:
 
     def card(self, card_id: bytes) -> Card | None:
         """The card row."""
-        return self.session.get(Card, card_id)
+        return self.held.card(card_id).card
 
     def shelf(self, terminal: bytes, good: str) -> int:
         """What a terminal has of a good, this batch included."""
@@ -52,8 +58,15 @@ class Book:
         )  # fmt: skip
         return ledger.balance(self.session, account, good) + waiting
 
+    def next_entry(self) -> int:
+        """The ledger sequence that the transfer added last will have."""
+        if self._last is None:
+            self._last = ledger.head(self.session)[0]
+        return self._last + len(self.transfers)
+
     def close(self) -> None:
         """Post everything gathered."""
         self.session.flush()
+        self._last = None
         ledger.post(self.session, self.transfers, self.now_s)
         self.transfers = []

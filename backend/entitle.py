@@ -88,14 +88,16 @@ def steps(session: Session, now_s: int, only: bytes | None = None) -> Iterator[S
         touched.add((step.card.card_id, step.programme.wallet))
         yield step
     by_wallet = {p.wallet: p for p in programmes.values()}
+    newest = Newest(session, only)
     live = select(Card).where(col(Card.scrapped).is_(False), Card.blocked_version == 0)
     if only is not None:
         live = live.where(Card.card_id == only)
     for card in session.exec(live.order_by(col(Card.card_id))):
-        for row in cards.newest_entitlements(session, card.card_id):
-            is_news = row.acknowledged < card.acknowledged
-            if is_news and (card.card_id, row.wallet) not in touched:
-                programme = by_wallet[row.wallet]
+        if not card.acknowledged:
+            continue
+        for wallet, acknowledged, _ in newest.of(card.card_id):
+            if acknowledged < card.acknowledged and (card.card_id, wallet) not in touched:
+                programme = by_wallet[wallet]
                 yield Step(card, programme, 0, None, expiries[programme.code])
 
 
@@ -106,8 +108,10 @@ def _raising(
     rows = select(Row).where(col(Row.funded).is_(True), col(Row.entitlement).is_(None))
     if only is not None:
         rows = rows.where(Row.family == cards.card(session, only).family)
+    live = _live_cards(session) if only is None else None
     for row in session.exec(rows.order_by(col(Row.id))):
-        card = cards.live_card(session, row.family)
+        family = row.family
+        card = cards.live_card(session, family) if live is None else live.get(family)
         if card is not None and only in {None, card.card_id}:
             cause = Citation(row.decree, row.row)
             yield Step(card, programmes[row.programme], row.amount, cause,
@@ -131,6 +135,35 @@ def _raising(
                    expiries[programme.code])  # fmt: skip
 
 
+def _live_cards(session: Session) -> dict[bytes, Card]:
+    """Each family's one card that is neither scrapped nor blocked."""
+    found = session.exec(
+        select(Card).where(col(Card.scrapped).is_(False), Card.blocked_version == 0)
+        .order_by(col(Card.card_id).desc())
+    )  # fmt: skip
+    return {card.family: card for card in found}
+
+
+class Newest:
+    """The newest entitlement of each wallet, of one card or (``only`` None) of all, read once."""
+
+    def __init__(self, session: Session, only: bytes | None) -> None:
+        e = EntitlementRow
+        rows = select(e.card_id, e.wallet, e.acknowledged, e.raw)
+        if only is not None:
+            rows = rows.where(e.card_id == only)
+        self._session, self._rows = session, rows.order_by(col(e.wallet), col(e.sequence))
+        self._found: dict[bytes, dict[int, tuple[int, int, bytes]]] | None = None
+
+    def of(self, card_id: bytes) -> list[tuple[int, int, bytes]]:
+        """(wallet, acknowledged, bytes) of a card, by wallet."""
+        if self._found is None:
+            self._found = {}
+            for card, wallet, acknowledged, raw in self._session.exec(self._rows):
+                self._found.setdefault(card, {})[wallet] = (wallet, acknowledged, raw)
+        return [*self._found.get(card_id, {}).values()]
+
+
 def lot_expiry(session: Session, code: int, now_s: int) -> int:
     """When a lot issued now expires: by the programme's current round; never without one."""
     plan = session.get(Plan, code)
@@ -145,8 +178,12 @@ def lot_expiry(session: Session, code: int, now_s: int) -> int:
 class Builder:
     """Makes entitlement bodies; several steps of one wallet follow each other."""
 
-    def __init__(self, session: Session, env: Environment, key_version: int, now_s: int) -> None:
-        self._session, self._env = session, env
+    def __init__(
+        self, session: Session, env: Environment, key_version: int, now_s: int,
+        only: bytes | None = None,
+    ) -> None:  # fmt: skip
+        """``only``: the one card there will be steps of."""
+        self._session, self._env, self._issued = session, env, Newest(session, only)
         self._key_version, self._now_s = key_version, now_s
         self._newest: dict[tuple[bytes, int], Entitlement] = {}
 
@@ -176,12 +213,9 @@ class Builder:
         made = self._newest.get((card_id, wallet))
         if made is not None:
             return made
-        row = self._session.exec(
-            select(EntitlementRow.raw)
-            .where(EntitlementRow.card_id == card_id, EntitlementRow.wallet == wallet)
-            .order_by(col(EntitlementRow.sequence).desc())
-        ).first()
-        return None if row is None else Entitlement.parse(row)
+        found = (raw for held, _, raw in self._issued.of(card_id) if held == wallet)
+        raw = next(found, None)
+        return None if raw is None else Entitlement.parse(raw)
 
 
 def _lots(
@@ -204,6 +238,8 @@ def _lots(
 
 def settled(session: Session, card: Card, wallet: int) -> tuple[int, int]:
     """D and R of the wallet at the card's acknowledged sequence."""
+    if not card.acknowledged:
+        return 0, 0
     row = session.exec(
         select(ReceiptRow)
         .where(ReceiptRow.card_id == card.card_id, ReceiptRow.wallet == wallet,

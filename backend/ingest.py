@@ -7,11 +7,12 @@ fraud and stop the upload; everything else that is wrong is a finding and stops 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
+from sqlalchemy import insert
 from sqlmodel import Session, col, or_, select
 
 from backend import issuance, objects, receipts, verify
@@ -19,7 +20,7 @@ from backend.book import Book
 from backend.errors import ForkError, UnknownError, UploadGapError, UploadRefusedError
 from backend.findings import Fault
 from backend.models import Card, ReceiptRow, RecordRow, Station, Tally, Upload
-from backend.payable import judge
+from backend.payable import judge_all
 from backend.records import Reader
 from backend.verify import Bad, CardItem
 from keys.issuance import object_item
@@ -110,11 +111,9 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
     book = Book(session, trust.env, now_s)
     reader = Reader(book, station, checked.items)
     _check_times(reader, new)
+    _keep(session, head.station, new)
+    _prepare(book, head.station, checked, new)
     for record in new:  # 3
-        session.add(
-            RecordRow(station=head.station, sequence=record.sequence, hash=record.hash,
-                      kind=int(record.kind), time_s=record.time_s, raw=record.raw)
-        )  # fmt: skip
         reader.apply(record)
     before = station.last
     station.last, station.head = head.last, head.head
@@ -129,6 +128,25 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
     )  # fmt: skip
     session.flush()
     return Answer(answer, Outcome.ACCEPTED)
+
+
+def _keep(session: Session, station: bytes, new: Sequence[Record]) -> None:
+    """The records as plain rows: nobody changes them."""
+    session.execute(
+        insert(RecordRow),
+        [
+            {"station": station, "sequence": r.sequence, "hash": r.hash, "kind": int(r.kind),
+             "time_s": r.time_s, "raw": r.raw}
+            for r in new
+        ],
+    )  # fmt: skip
+
+
+def _prepare(book: Book, station: bytes, checked: Checked, new: Sequence[Record]) -> None:
+    """Read at once what the records will ask for one by one."""
+    book.held.load(i.card_id for i in checked.items.values() if not isinstance(i, Bad))
+    outcomes = (r.body for r in new if isinstance(r.body, log.Receipted | log.Aborted))
+    book.held.load_naming(station, (body.intent for body in outcomes))
 
 
 def _exists(session: Session, ack: bytes) -> Answer:
@@ -154,10 +172,10 @@ def _judge_waiting(book: Book, station: bytes, before: int, last: int) -> None:
 def conclude(book: Book) -> None:
     """Check the cards touched, judge the debits touched, post what follows."""
     book.session.flush()
+    book.held.load({*book.cards, *(card_id for card_id, _ in book.debits)})
     for card_id in sorted(book.cards):
         receipts.check_card(book, card_id)
-    for card_id, sequence in sorted(book.debits):
-        judge(book, card_id, sequence)
+    judge_all(book)
     book.close()
 
 

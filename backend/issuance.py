@@ -9,34 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import groupby
+from typing import Any
 
+from sqlalchemy import insert
 from sqlmodel import Session, col, func, select
 
-from backend import ledger, reserves
-from backend.errors import ConflictError, FundsError, invariant
-from backend.models import (
-    Card,
-    Certificate,
-    DecisionRow,
-    EntitlementRow,
-    Issuance,
-    Row,
-    ScriptRow,
-    Station,
-)
+from backend import entitlements, reserves
+from backend.errors import ConflictError, invariant
+from backend.models import Card, Certificate, Issuance, ScriptRow, Station
 from keys.issuance import IssuanceItem
 from keys.trust import TrustStore
 from wire import cvc, dates
-from wire.chain import GENESIS, Citation, IssuanceEntry, IssuanceKind
+from wire.chain import GENESIS, IssuanceEntry, IssuanceKind
 from wire.cose import Sign1
-from wire.entitlement import Entitlement
-from wire.objects import Decision, DecisionKind, Enrolment, TerminalLost
+from wire.objects import Decision, Enrolment, TerminalLost
+
+_AT_ONCE = 500  # keys a query, below SQLite's limit of variables
 
 
 def head(session: Session) -> tuple[int, bytes]:
     """Sequence and hash of the newest entry; (0, 32 zero bytes) of an empty log."""
-    row = session.exec(select(Issuance).order_by(col(Issuance.sequence).desc()).limit(1)).first()
-    return (0, GENESIS) if row is None else (row.sequence, row.hash)
+    row = session.exec(
+        select(Issuance.sequence, Issuance.hash).order_by(col(Issuance.sequence).desc()).limit(1)
+    ).first()
+    return (0, GENESIS) if row is None else (row[0], row[1])
 
 
 def append(
@@ -47,23 +44,41 @@ def append(
     Raises :class:`wire.errors.WireError` or :class:`keys.errors.KeysError` for an item that does
     not verify, :class:`ConflictError` for a card or sequence entered with other bytes.
     """
+    keys = [sha256(bytes(item)).digest() for item in items]
+    held = _held(session, keys)
     sequence, previous = head(session)
     made: list[IssuanceEntry] = []
-    for item in items:
-        key = sha256(bytes(item)).digest()
-        if session.exec(select(Issuance.sequence).where(Issuance.key == key)).first():
+    rows: list[dict[str, Any]] = []
+    for item, key in zip(items, keys, strict=True):
+        if key in held:
             continue
+        held.add(key)
         sequence += 1
         entry = item.entry(sequence, previous, now_s)
-        previous = entry.hash
-        session.add(
-            Issuance(sequence=sequence, hash=previous, kind=int(item.kind), key=key,
-                     raw=bytes(entry))
-        )  # fmt: skip
-        session.flush()
-        _enter(session, trust, entry)
+        raw = bytes(entry)
+        previous = sha256(raw).digest()
+        rows.append({"sequence": sequence, "hash": previous, "kind": int(item.kind), "key": key,
+                     "raw": raw})  # fmt: skip
         made.append(entry)
+    if rows:
+        session.flush()
+        session.execute(insert(Issuance), rows)
+    for kind, run in groupby(made, key=lambda e: e.kind):
+        if kind == IssuanceKind.ENTITLEMENT:
+            entitlements.enter(session, trust, [*run], now_s)
+        else:
+            for entry in run:
+                _enter(session, trust, entry)
     return made
+
+
+def _held(session: Session, keys: Sequence[bytes]) -> set[bytes]:
+    """Which of these are in the log already."""
+    found: set[bytes] = set()
+    for at in range(0, len(keys), _AT_ONCE):
+        part = keys[at : at + _AT_ONCE]
+        found |= {*session.exec(select(Issuance.key).where(col(Issuance.key).in_(part)))}
+    return found
 
 
 def entries(session: Session) -> list[IssuanceEntry]:
@@ -91,8 +106,6 @@ def _enter(session: Session, trust: TrustStore, entry: IssuanceEntry) -> None:
             _enter_card(session, trust, entry)
         case IssuanceKind.TERMINAL_CERTIFICATE:
             _enter_certificate(session, trust, entry.item)
-        case IssuanceKind.ENTITLEMENT:
-            _enter_entitlement(session, trust, entry, entry.time_s)
         case IssuanceKind.SCRIPT:
             _enter_script(session, trust, entry.item)
         case IssuanceKind.ENROLMENT:
@@ -140,57 +153,6 @@ def _enter_certificate(session: Session, trust: TrustStore, raw: bytes) -> None:
             expires=dates.end_of_day_s(cert.expires),
         )
     )  # fmt: skip
-
-
-def _enter_entitlement(
-    session: Session, trust: TrustStore, entry: IssuanceEntry, now_s: int
-) -> None:
-    """1. it verifies; 2. its step of L stands on an unused row or decision; 3. row, ledger."""
-    e = trust.entitlement(entry.item)  # 1
-    before = session.exec(
-        select(func.max(EntitlementRow.loaded)).where(
-            EntitlementRow.card_id == e.card_id, EntitlementRow.wallet == e.wallet
-        )
-    ).one()
-    step, cause = e.loaded - (before or 0), entry.cause
-    if (step > 0) != (cause is not None) or step < 0:
-        raise FundsError("L rises exactly when a decree row or decision is cited")
-    if cause is not None:
-        _use_cause(session, e, cause, step)  # 2
-    session.add(
-        EntitlementRow(
-            hash=e.hash, card_id=e.card_id, wallet=e.wallet, sequence=e.sequence,
-            programme=e.programme, loaded=e.loaded, forfeited_through=e.forfeited_through,
-            acknowledged=e.acknowledged, cause=cause.source if cause else None,
-            cause_row=cause.row if cause else None, raw=entry.item,
-        )
-    )  # fmt: skip
-    if step:
-        ledger.post(session, [ledger.issue(e.hash, e.programme, step)], now_s)  # 3
-
-
-def _use_cause(session: Session, e: Entitlement, cause: Citation, step: int) -> None:
-    """Each row and each decision funds at most one step of L (invariant 18)."""
-    if cause.row == 0:
-        decision = session.get(DecisionRow, cause.source)
-        target = decision and (decision.new_card or decision.card_id)
-        if decision is None or target != e.card_id or decision.wallet != e.wallet:
-            raise FundsError("the decision cited is not about this card and wallet")
-        if decision.kind not in {DecisionKind.MOVE, DecisionKind.RETURN}:
-            raise FundsError("the decision cited gives nothing to a card")
-        if decision.used or decision.amount != step:
-            raise FundsError("the decision cited was used, or is for another amount")
-        decision.used = True
-        return
-    row = session.exec(select(Row).where(Row.decree == cause.source, Row.row == cause.row)).first()
-    card = session.get(Card, e.card_id)
-    if row is None or card is None or row.family != card.family or row.programme != e.programme:
-        raise FundsError("the decree row cited is not this family's and programme's")
-    if row.entitlement is not None or row.amount != step:
-        raise FundsError("the decree row cited was used, or is for another amount")
-    if not row.funded:
-        raise FundsError("no funds were released for the decree row cited")
-    row.entitlement = e.hash
 
 
 def _enter_script(session: Session, trust: TrustStore, raw: bytes) -> None:

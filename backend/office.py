@@ -169,7 +169,7 @@ class Office(Drafts):
         refused: list[str] = []
         with self.db.read() as session:
             version = self.trust.newest(KeyRole.ISSUER).version
-            builder = entitle.Builder(session, self.trust.env, version, self.clock())
+            builder = entitle.Builder(session, self.trust.env, version, self.clock(), only)
             for step in entitle.steps(session, self.clock(), only):
                 try:
                     wishes.append(builder.wish(step))

@@ -6,23 +6,13 @@ not named by a proven reversal, plus decisions to pay (PROTOCOL.md §7.13).
 
 from __future__ import annotations
 
-from sqlmodel import Session, col, func, select
-
 from backend import ledger
 from backend.book import Book
 from backend.findings import Fault
-from backend.models import (
-    DecisionRow,
-    Hold,
-    IntentRow,
-    Payable,
-    ReceiptRow,
-    StatementRow,
-    Station,
-)
-from backend.receipts import find
+from backend.held import CardHeld, Judged
+from backend.models import IntentRow, Payable, ReceiptRow
 from wire.objects import DecisionKind
-from wire.receipt import ReceiptKind, Statement, StatementKind
+from wire.receipt import ReceiptKind
 
 FINAL = {"reversed", "returned", "clone", "written-off"}
 """Reasons that no decision to pay sets aside."""
@@ -30,21 +20,30 @@ Reasons = dict[str, bytes]
 """Why a debit is not payable, each with the hash of what says so (or the receipt's own)."""
 
 
-def judge(book: Book, card_id: bytes, sequence: int) -> None:
+def judge_all(book: Book) -> None:
+    """Judge every debit of this work that something was learnt about, in order."""
+    book.session.flush()
+    book.held.load_rows(book.debits)
+    found = (book.held.row(card_id, sequence) for card_id, sequence in sorted(book.debits))
+    rows = [row for row in found if row is not None]
+    known = Judged.of(book.session, rows)
+    for row in rows:
+        _judge(book, known, row)
+
+
+def _judge(book: Book, known: Judged, row: ReceiptRow) -> None:
     """Post what is now payable, or no longer; keep the reasons on the receipt."""
-    row = find(book.session, card_id, sequence)
-    if row is None:
-        return
     if row.kind != ReceiptKind.DEBIT:
         _own_chain(book, row, {})  # for its findings; a reversal is owed to nobody
         return
     programme = book.programme(row.wallet)
-    reasons = why_not(book, row)
+    reasons = why_not(book, known, row)
     if programme is None:
         reasons["no-programme"] = row.hash
-    row.held = ",".join(sorted(reasons))
-    book.session.add(row)
-    owed = book.session.get(Payable, row.hash)
+    why = ",".join(sorted(reasons))
+    if why != row.held:
+        row.held = why
+    owed = known.owed.get(row.hash)
     is_owed = owed is not None and owed.undone_sequence is None
     if programme is None or bool(reasons) != is_owed:
         return
@@ -55,12 +54,7 @@ def judge(book: Book, card_id: bytes, sequence: int) -> None:
         book.add(ledger.payable(row.hash, programme.code, programme.provider, minor))
         _owe(book, owed, Payable(receipt=row.hash, provider=programme.provider,
                                  programme=programme.code, amount_minor=minor,
-                                 ledger_sequence=_next(book)))  # fmt: skip
-    book.session.flush()
-
-
-def _next(book: Book) -> int:
-    return ledger.head(book.session)[0] + len(book.transfers)
+                                 ledger_sequence=book.next_entry()))  # fmt: skip
 
 
 def _owe(book: Book, held: Payable | None, new: Payable) -> None:
@@ -82,11 +76,11 @@ def _undo(book: Book, owed: Payable | None, evidence: bytes) -> None:
     if owed.settlement is None:
         book.session.delete(owed)  # the pair cancels; no settlement ever covers it
         return
-    owed.undone_sequence, owed.undone_evidence = _next(book), evidence
+    owed.undone_sequence, owed.undone_evidence = book.next_entry(), evidence
     book.session.add(owed)
 
 
-def why_not(book: Book, row: ReceiptRow) -> Reasons:
+def why_not(book: Book, known: Judged, row: ReceiptRow) -> Reasons:
     """Every reason for which this debit is not payable now; none when it is."""
     reasons: Reasons = {}
     intent = _own_chain(book, row, reasons)
@@ -94,7 +88,7 @@ def why_not(book: Book, row: ReceiptRow) -> Reasons:
         if intent.delivered is None or intent.receipt != row.hash:
             # DELIVERED is about the one receipt its own chain records for this intent.
             reasons["not-delivered"] = row.hash
-        _suspense(book.session, intent, reasons)
+        _suspense(known, intent, reasons)
         card = book.card(row.card_id)
         if card and card.blocked_version and intent.hotlist_version >= card.blocked_version:
             reasons["blocked"] = row.hash
@@ -103,21 +97,22 @@ def why_not(book: Book, row: ReceiptRow) -> Reasons:
             book.fault(Fault(12, name, row.hash, owner, why))
     if row.lost:
         reasons["loss"] = row.hash
-    for held in book.session.exec(select(Hold).where(Hold.receipt == row.hash)):
+    for held in known.holds.get(row.hash, ()):
         reasons[held.why] = held.evidence
-    decided = _decisions(book.session, row)
+    card_held = book.held.card(row.card_id)
+    decided = _decisions(card_held, row)
     if DecisionKind.PAY in decided:
         reasons = {why: e for why, e in reasons.items() if why in FINAL}
     for kind, why in ((DecisionKind.RETURN, "returned"), (DecisionKind.WRITE_OFF, "written-off")):
         if kind in decided:
             reasons[why] = decided[kind]
-    _reversed(book.session, row, reasons)
+    _reversed(card_held, row, reasons)
     return reasons
 
 
 def _own_chain(book: Book, row: ReceiptRow, reasons: Reasons) -> IntentRow | None:
     """The intent in its terminal's own chain, if that chain proves it."""
-    station = book.session.get(Station, row.terminal)
+    station = book.held.station(row.terminal)
     if station is None:
         reasons["unknown-terminal"] = row.hash
         book.fault(Fault(19, f"terminal/{row.terminal.hex()}", row.hash, "issuer",
@@ -126,7 +121,7 @@ def _own_chain(book: Book, row: ReceiptRow, reasons: Reasons) -> IntentRow | Non
     if station.lost is not None and row.terminal_sequence > station.lost_last:
         reasons["terminal-lost"] = station.lost
         return None
-    intent = book.session.get(IntentRow, (row.terminal, row.terminal_sequence))
+    intent = book.held.intent(row.terminal, row.terminal_sequence)
     if intent is not None and intent.hash == row.intent_hash:
         if intent.aborted or intent.receipt not in {None, row.hash}:
             name = f"{row.terminal.hex()}/{row.terminal_sequence}"
@@ -142,32 +137,24 @@ def _own_chain(book: Book, row: ReceiptRow, reasons: Reasons) -> IntentRow | Non
     return None
 
 
-def _suspense(session: Session, intent: IntentRow, reasons: Reasons) -> None:
+def _suspense(known: Judged, intent: IntentRow, reasons: Reasons) -> None:
     """While a void is open nothing of its debit moves (PROTOCOL.md §6)."""
-    voids = session.exec(
-        select(IntentRow).where(
-            IntentRow.station == intent.station, IntentRow.void_of == intent.sequence
-        )
-    )
-    for void in voids:
+    for void in known.voids.get((intent.station, intent.sequence), ()):
         is_open = void.receipt is None and not void.aborted
         goods_lie_there = void.aborted and void.on_counter and void.given_back is None
         if is_open or goods_lie_there:
             reasons["suspense"] = void.hash
 
 
-def _decisions(session: Session, row: ReceiptRow) -> dict[DecisionKind, bytes]:
-    found = session.exec(
-        select(DecisionRow).where(
-            DecisionRow.card_id == row.card_id, DecisionRow.wallet == row.wallet,
-            DecisionRow.first <= row.sequence, DecisionRow.last >= row.sequence,
-        )
-    )  # fmt: skip
-    return {DecisionKind(d.kind): d.hash for d in found}
+def _decisions(card: CardHeld, row: ReceiptRow) -> dict[DecisionKind, bytes]:
+    return {
+        DecisionKind(d.kind): d.hash for d in card.decisions
+        if d.wallet == row.wallet and d.first <= row.sequence <= d.last
+    }  # fmt: skip
 
 
-def _reversed(session: Session, row: ReceiptRow, reasons: Reasons) -> None:
-    after = find(session, row.card_id, row.sequence + 1)
+def _reversed(card: CardHeld, row: ReceiptRow, reasons: Reasons) -> None:
+    after = card.receipts.get(row.sequence + 1)
     if after is not None:
         same = (after.kind, after.wallet, after.amount) == (
             ReceiptKind.REVERSAL, row.wallet, row.amount,
@@ -176,33 +163,22 @@ def _reversed(session: Session, row: ReceiptRow, reasons: Reasons) -> None:
             reasons["reversed"] = after.hash
         return
     # A single missing receipt in which R steps is the reversal of the one before it (§7.4).
-    if _reversed_after(session, row) >= row.amount:
+    if _reversed_after(card, row) >= row.amount:
         reasons["unseen-reversal"] = row.hash
 
 
-def _reversed_after(session: Session, row: ReceiptRow) -> int:
+def _reversed_after(card: CardHeld, row: ReceiptRow) -> int:
     """The step of R which only counters after this receipt show, no reversal that is held.
 
     A jump of R inside the receipt itself says nothing about it (invariant 6 finds that).
     """
-    later = (
-        ReceiptRow.card_id == row.card_id, ReceiptRow.wallet == row.wallet,
-        ReceiptRow.sequence > row.sequence,
-    )  # fmt: skip
-    shown = session.exec(select(func.max(ReceiptRow.reversed)).where(*later)).one()
-    known = session.exec(
-        select(func.sum(ReceiptRow.amount)).where(
-            *later, col(ReceiptRow.kind) == int(ReceiptKind.REVERSAL)
-        )
-    ).one()
-    highest = max(row.reversed, int(shown or 0))
-    loads = session.exec(
-        select(StatementRow.raw).where(
-            StatementRow.card_id == row.card_id, StatementRow.kind == int(StatementKind.LOAD)
-        )
-    )
-    for raw in loads:
-        statement = Statement.parse(raw)
-        if statement.wallet == row.wallet and statement.sequence > row.sequence:
-            highest = max(highest, statement.counters.reversed)
-    return highest - row.reversed - int(known or 0)
+    later = [
+        r for r in card.receipts.values() if r.wallet == row.wallet and r.sequence > row.sequence
+    ]
+    known = sum(r.amount for r in later if r.kind == ReceiptKind.REVERSAL)
+    shown = [row.reversed, *(r.reversed for r in later)]
+    shown += [
+        s.counters.reversed for s in card.loads
+        if s.wallet == row.wallet and s.sequence > row.sequence
+    ]  # fmt: skip
+    return max(shown) - row.reversed - known

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, func, select
 
 from backend import ledger, reserves
 from backend.book import Book
 from backend.findings import Fault
+from backend.held import CardHeld, Past
 from backend.models import (
     Card,
     DecisionRow,
-    EntitlementRow,
     Hold,
     ReceiptRow,
     StatementRow,
     WalletState,
+    fresh,
 )
 from wire.objects import DecisionKind
 from wire.receipt import Counters, Receipt, ReceiptKind, Statement, StatementKind
@@ -38,7 +39,7 @@ def settle(book: Book, receipt: Receipt) -> ReceiptRow | None:
     Equal body: it exists. Another body with the same sequence: a clone, a finding (invariant 3),
     and the one held is not paid automatically; None.
     """
-    held = find(book.session, receipt.card_id, receipt.sequence)
+    held = book.held.row(receipt.card_id, receipt.sequence)
     if held is not None and held.hash == receipt.hash:
         return held
     name = f"{receipt.card_id.hex()}/{receipt.sequence}"
@@ -48,14 +49,22 @@ def settle(book: Book, receipt: Receipt) -> ReceiptRow | None:
                          f"two bodies with one card and sequence: {name}"))  # fmt: skip
         return None
     row = _row(book, receipt)
-    book.session.add(row)
-    book.session.flush()
+    book.held.add(row)
     _see_counters(book, receipt.card_id, receipt.wallet, receipt.counters, receipt.hash)
     _book_amount(book, row)
     _see_card(book, receipt)
-    book.debits |= {(row.card_id, row.sequence), (row.card_id, row.sequence - 1)}
+    book.debits.add((row.card_id, row.sequence))
+    if _tells_of_the_one_before(book, row):
+        book.debits.add((row.card_id, row.sequence - 1))
     _check_rules(book, receipt, name)
     return row
+
+
+def _tells_of_the_one_before(book: Book, row: ReceiptRow) -> bool:
+    """It reverses the receipt before it, or was the gap that an unseen reversal hid in."""
+    before = book.held.card(row.card_id).receipts.get(row.sequence - 1)
+    is_doubted = before is not None and "unseen-reversal" in before.held
+    return row.kind != ReceiptKind.DEBIT or is_doubted
 
 
 def hold(book: Book, row: ReceiptRow, why: str, evidence: bytes) -> None:
@@ -71,43 +80,32 @@ def hold(book: Book, row: ReceiptRow, why: str, evidence: bytes) -> None:
 
 def _row(book: Book, receipt: Receipt) -> ReceiptRow:
     c = receipt.counters
-    return ReceiptRow(
-        hash=receipt.hash, environment=int(book.env), card_id=receipt.card_id,
+    return fresh(
+        ReceiptRow, hash=receipt.hash, environment=int(book.env), card_id=receipt.card_id,
         sequence=receipt.sequence, kind=int(receipt.kind), wallet=receipt.wallet,
         amount=receipt.amount, basket_version=receipt.basket_version, loaded=c.loaded,
         debited=c.debited, forfeited=c.forfeited, reversed=c.reversed,
         terminal=receipt.terminal_id, terminal_sequence=receipt.terminal_sequence,
         terminal_time_s=receipt.terminal_time_s, intent_hash=receipt.intent_hash,
         raw=receipt.raw, arrived_s=book.now_s,
-        lost=_lost(book.session, receipt),
+        lost=_lost(book.held.card(receipt.card_id), receipt), held="",
     )  # fmt: skip
 
 
-def _lost(session: Session, receipt: Receipt) -> int:
+def _lost(card: CardHeld, receipt: Receipt) -> int:
     """What of a receipt's amount is a recorded loss (docs/ledger.md).
 
     Of a debit what lies above what was entitled, unless its reversal came first; of a reversal
     what its debit lost.
     """
-    card_id, sequence, wallet = receipt.card_id, receipt.sequence, receipt.wallet
     if receipt.kind == ReceiptKind.REVERSAL:
-        debit = find(session, card_id, sequence - 1)
+        debit = card.receipts.get(receipt.sequence - 1)
         return 0 if debit is None or debit.kind != ReceiptKind.DEBIT else debit.lost
-    after = find(session, card_id, sequence + 1)
+    after = card.receipts.get(receipt.sequence + 1)
     if after is not None and after.kind == ReceiptKind.REVERSAL:
         return 0
-    above = receipt.counters.consumed - entitled(session, card_id, wallet)
+    above = receipt.counters.consumed - card.entitled(receipt.wallet)
     return min(receipt.amount, max(0, above))
-
-
-def entitled(session: Session, card_id: bytes, wallet: int) -> int:
-    """The highest L ever issued to this wallet, less what decisions moved away from it."""
-    issued = session.exec(
-        select(func.max(EntitlementRow.loaded)).where(
-            EntitlementRow.card_id == card_id, EntitlementRow.wallet == wallet
-        )
-    ).one()
-    return (issued or 0) - moved_away(session, card_id, wallet)
 
 
 def moved_away(session: Session, card_id: bytes, wallet: int) -> int:
@@ -138,30 +136,26 @@ def _see_counters(
     book: Book, card_id: bytes, wallet: int, c: Counters, evidence: bytes
 ) -> WalletState:
     """Raise the wallet's highest counters; a step of F is booked on what showed it."""
-    state = book.session.get(WalletState, (card_id, wallet))
+    card = book.held.card(card_id)
+    state = card.wallets.get(wallet)
     if state is None:
-        state = WalletState(card_id=card_id, wallet=wallet)
+        state = card.wallets[wallet] = WalletState(card_id=card_id, wallet=wallet)
     programme = book.programme(wallet)
     if programme is not None and c.forfeited > state.forfeited:
         book.add(ledger.forfeit(evidence, programme.code, c.forfeited - state.forfeited))
     if c.reversed > state.reversed:
-        book.debits |= _last_before_a_gap(book.session, card_id, wallet)
-    state.loaded = max(state.loaded, c.loaded)
-    state.debited = max(state.debited, c.debited)
-    state.forfeited = max(state.forfeited, c.forfeited)
-    state.reversed = max(state.reversed, c.reversed)
+        book.debits |= _last_before_a_gap(card, card_id, wallet)
+    for name in ("loaded", "debited", "forfeited", "reversed"):
+        if getattr(c, name) > getattr(state, name):
+            setattr(state, name, getattr(c, name))
     book.session.add(state)
     return state
 
 
-def _last_before_a_gap(session: Session, card_id: bytes, wallet: int) -> set[tuple[bytes, int]]:
+def _last_before_a_gap(card: CardHeld, card_id: bytes, wallet: int) -> set[tuple[bytes, int]]:
     """Debits of this wallet whose next receipt is missing: a step of R may be their reversal."""
-    held = dict(
-        session.exec(
-            select(ReceiptRow.sequence, ReceiptRow.wallet).where(ReceiptRow.card_id == card_id)
-        ).all()
-    )
-    return {(card_id, n) for n, of in held.items() if of == wallet and n + 1 not in held}
+    held = card.receipts
+    return {(card_id, n) for n, r in held.items() if r.wallet == wallet and n + 1 not in held}
 
 
 def _see_card(book: Book, item: Receipt | Statement) -> Card | None:
@@ -175,17 +169,13 @@ def _see_card(book: Book, item: Receipt | Statement) -> Card | None:
 
 def _check_rules(book: Book, receipt: Receipt, name: str) -> None:
     """What one receipt shows by itself: invariants 6 (of L), 7 and 10."""
-    row = book.session.exec(
-        select(EntitlementRow).where(
-            EntitlementRow.card_id == receipt.card_id, EntitlementRow.wallet == receipt.wallet,
-            EntitlementRow.sequence == receipt.entitlement_sequence,
-        )
-    ).first()  # fmt: skip
+    named = receipt.wallet, receipt.entitlement_sequence
+    loaded = book.held.card(receipt.card_id).issued.get(named)
     owner = receipt.terminal_id.hex()
-    if row is None:
+    if loaded is None:
         book.fault(Fault(7, name, receipt.hash, owner,
                          "the receipt names an entitlement that was never issued"))  # fmt: skip
-    elif receipt.counters.loaded != row.loaded:
+    elif receipt.counters.loaded != loaded:
         book.fault(Fault(6, name, receipt.hash, owner,
                          "L of the receipt is not that of the entitlement it names"))  # fmt: skip
     programme = book.programme(receipt.wallet)
@@ -211,6 +201,8 @@ def state(book: Book, statement: Statement) -> None:
                          kind=int(statement.kind), number=statement.number, raw=statement.raw)
         )  # fmt: skip
         book.session.flush()
+        if statement.kind == StatementKind.LOAD:
+            book.held.card(statement.card_id).loads.append(statement)
     card = _see_card(book, statement)
     if card is None:
         return
@@ -230,58 +222,52 @@ def state(book: Book, statement: Statement) -> None:
 
 def check_card(book: Book, card_id: bytes) -> None:
     """1. acknowledge the contiguous prefix; 2. links; 3. steps of the counters."""
-    card = book.card(card_id)
+    held = book.held.card(card_id)
+    card = held.card
     if card is None:
         return
-    rows = book.session.exec(
-        select(ReceiptRow).where(ReceiptRow.card_id == card_id).order_by(col(ReceiptRow.sequence))
-    ).all()
-    card.acknowledged = max(card.acknowledged, prefix(book.session, card_id, rows))  # 1
+    rows = [held.receipts[n] for n in sorted(held.receipts)]
+    card.acknowledged = max(card.acknowledged, _prefix(held))  # 1
     book.session.add(card)
     links = {0: card.digest} | {r.sequence: r.hash for r in rows}
     for row in rows:
         before = links.get(row.sequence - 1)
-        if before is not None and Receipt.parse(row.raw).link != before:  # 2
-            _chain_fault(book, 5, row, "does not link to the receipt before it")
-    _check_steps(book, rows)  # 3
+        if before is not None and row.link != before:  # 2
+            _chain_fault(book, 5, card_id, row, "does not link to the receipt before it")
+    _check_steps(book, card_id, rows)  # 3
 
 
-def prefix(session: Session, card_id: bytes, rows: Sequence[ReceiptRow]) -> int:
+def _prefix(card: CardHeld) -> int:
     """The highest sequence up to which nothing is missing; gaps closed by decision count."""
-    held = {r.sequence for r in rows}
-    closed = session.exec(
-        select(DecisionRow).where(
-            DecisionRow.card_id == card_id, DecisionRow.kind == int(DecisionKind.CLOSE_GAP)
-        )
-    ).all()
+    closed = [d for d in card.decisions if d.kind == int(DecisionKind.CLOSE_GAP)]
     at = 0
-    while at + 1 in held or any(d.first <= at + 1 <= d.last for d in closed):
+    while at + 1 in card.receipts or any(d.first <= at + 1 <= d.last for d in closed):
         at += 1
     return at
 
 
-def _check_steps(book: Book, rows: Sequence[ReceiptRow]) -> None:
+def _check_steps(book: Book, card_id: bytes, rows: Sequence[Past]) -> None:
     """D and R step exactly by the amount where nothing is missing between (invariant 6)."""
-    per_wallet: dict[int, list[ReceiptRow]] = {}
+    per_wallet: dict[int, list[Past]] = {}
     for row in rows:
         per_wallet.setdefault(row.wallet, []).append(row)
     held = {r.sequence for r in rows}
     for of_wallet in per_wallet.values():
         first = of_wallet[0]
         if all(n in held for n in range(1, first.sequence)):
-            _check_step(book, (0, 0), first)
+            _check_step(book, card_id, (0, 0), first)
         for before, after in pairwise(of_wallet):
             if all(n in held for n in range(before.sequence, after.sequence)):
-                _check_step(book, (before.debited, before.reversed), after)
+                _check_step(book, card_id, (before.debited, before.reversed), after)
 
 
-def _check_step(book: Book, before: tuple[int, int], row: ReceiptRow) -> None:
+def _check_step(book: Book, card_id: bytes, before: tuple[int, int], row: Past) -> None:
     is_debit = row.kind == ReceiptKind.DEBIT
     wanted = (before[0] + row.amount * is_debit, before[1] + row.amount * (not is_debit))
     if (row.debited, row.reversed) != wanted:
-        _chain_fault(book, 6, row, "D and R do not step by the amount")
+        _chain_fault(book, 6, card_id, row, "D and R do not step by the amount")
 
 
-def _chain_fault(book: Book, invariant: int, row: ReceiptRow, why: str) -> None:
-    name = f"{row.card_id.hex()}/{row.sequence}"
+def _chain_fault(book: Book, invariant: int, card_id: bytes, row: Past, why: str) -> None:
+    name = f"{card_id.hex()}/{row.sequence}"
     book.fault(Fault(invariant, name, row.hash, "issuer", f"{name}: {why}"))

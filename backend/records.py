@@ -18,10 +18,10 @@ from backend.models import (
     FindingRow,
     IntentRow,
     Object,
-    ReceiptRow,
     RecordRow,
     ScriptRow,
     Station,
+    fresh,
 )
 from backend.verify import Bad, CardItem
 from wire import cbor, log
@@ -43,7 +43,6 @@ class Reader:
         handler = _HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, record, record.body)
-            self.book.session.flush()
 
     def fault(self, invariant: int, record: Record, why: str) -> None:
         """A finding about this record."""
@@ -62,7 +61,7 @@ class Reader:
 
     def intent(self, sequence: int) -> IntentRow | None:
         """An intent or void of this station."""
-        return self.book.session.get(IntentRow, (self.station.station, sequence))
+        return self.book.held.intent(self.station.station, sequence)
 
     def judge(self, intent: IntentRow) -> None:
         """Have the debit of this intent (or of the one this void names) judged again."""
@@ -72,13 +71,15 @@ class Reader:
 
     def on_intent(self, record: Record, body: log.Intent) -> None:
         """INTENT."""
-        intent = IntentRow(
-            station=self.station.station, sequence=record.sequence, hash=record.hash,
+        intent = fresh(
+            IntentRow, station=self.station.station, sequence=record.sequence, hash=record.hash,
             card_id=body.card_id, expected=body.expected_sequence, wallet=body.wallet,
             amount=body.amount, basket_version=body.basket_version,
             hotlist_version=max(body.hotlist_version, self.station.hotlist_version),
+            void_of=None, on_counter=False, receipt=None, aborted=False, delivered=None,
+            returned=None, given_back=None,
         )  # fmt: skip
-        self.book.session.add(intent)
+        self.book.held.add_intent(intent)
         self.judge(intent)
 
     def on_void(self, record: Record, body: log.VoidIntent) -> None:
@@ -93,7 +94,7 @@ class Reader:
             wallet=debit.wallet, amount=debit.amount, basket_version=debit.basket_version,
             on_counter=body.on_counter, hotlist_version=self.station.hotlist_version,
         )  # fmt: skip
-        self.book.session.add(void)
+        self.book.held.add_intent(void)
         self.judge(void)
 
     def on_receipt(self, record: Record, body: log.Receipted) -> None:
@@ -123,21 +124,16 @@ class Reader:
 
     def _judge_named(self, intent: IntentRow) -> None:
         """Every receipt that names this intent, whoever carried it home."""
-        rows = self.book.session.exec(
-            select(ReceiptRow.card_id, ReceiptRow.sequence).where(
-                ReceiptRow.terminal == intent.station,
-                ReceiptRow.terminal_sequence == intent.sequence,
-            )
-        )
-        self.book.debits |= {(card_id, sequence) for card_id, sequence in rows}
+        self.book.debits |= self.book.held.naming(intent.station, intent.sequence)
 
-    def _is_set_aside(self, intent: IntentRow) -> bool:
-        """A receipt was recorded for it and set aside (1, 3, 16, 19): what follows is no more."""
+    def _is_set_aside(self, record: Record, intent: IntentRow) -> bool:
+        """A receipt was recorded for it before and set aside (1, 3, 16, 19): so is what follows."""
         if intent.receipt is not None:
             return False
         rows = self.book.session.exec(
             select(RecordRow.raw).where(
                 RecordRow.station == intent.station, RecordRow.sequence > intent.sequence,
+                RecordRow.sequence < record.sequence,
                 RecordRow.kind == int(RecordType.RECEIPT),
             )
         )  # fmt: skip
@@ -165,7 +161,7 @@ class Reader:
     def on_delivered(self, record: Record, body: log.Delivered) -> None:
         """DELIVERED: goods or money are in the family's hands."""
         intent = self.intent(body.intent)
-        if intent is not None and self._is_set_aside(intent):
+        if intent is not None and self._is_set_aside(record, intent):
             return
         if intent is None or intent.receipt is None or intent.void_of is not None:
             self.fault(8, record, "delivered without a receipt")
@@ -181,7 +177,7 @@ class Reader:
         """RETURNED: after a proven void of a delivered debit the goods are in stock again."""
         void = self.intent(body.void)
         debit = self.intent(void.void_of) if void and void.void_of else None
-        if any(i is not None and self._is_set_aside(i) for i in (void, debit)):
+        if any(i is not None and self._is_set_aside(record, i) for i in (void, debit)):
             return
         if void is None or debit is None or void.receipt is None or debit.delivered is None:
             self.fault(9, record, "goods returned without a proven void of a delivered debit")
@@ -294,7 +290,7 @@ class Reader:
 
     def on_dispute(self, record: Record, body: log.Dispute) -> None:
         """DISPUTE: the holder says the receipt is wrong; it is held for a decision."""
-        row = receipts.find(self.book.session, body.card_id, body.sequence)
+        row = self.book.held.row(body.card_id, body.sequence)
         if row is None or row.hash != body.receipt:
             if self._is_known_bad(body):
                 return

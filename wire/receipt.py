@@ -152,6 +152,11 @@ class Receipt:
         return self.raw
 
 
+def link_of(receipt: bytes) -> bytes:
+    """The link of a receipt that was read before: the last field before the signature."""
+    return receipt[-ecdsa.SIGNATURE_BYTES - 32 : -ecdsa.SIGNATURE_BYTES]
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """Signed answer to LOAD, ACTIVATE, PIN set and SCRIPT: no sequence of its own.
