@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from backend.audit import report
@@ -35,13 +38,29 @@ def judge(
         trust_raw = trust_file.read_bytes()
     except OSError as e:
         raise TrustUnreadableError(str(e)) from e
-    world = build(export, trust_raw, allow_demo=allow_demo)
-    if head_file is not None:
-        try:
-            _check_noted(world, head_file.read_bytes(), str(head_file))
-        except (OSError, WireError, KeysError) as e:
-            raise HeadUnreadableError(str(e)) from e
-    return report.make(world)
+    with _uncollected():
+        world = build(export, trust_raw, allow_demo=allow_demo)
+        if head_file is not None:
+            try:
+                _check_noted(world, head_file.read_bytes(), str(head_file))
+            except (OSError, WireError, KeysError) as e:
+                raise HeadUnreadableError(str(e)) from e
+        return report.make(world)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: all that is made lives until the report, without cycles.
+
+    The collector would walk it again and again, and a receipt cost more the more there are.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _check_noted(world: World, raw: bytes, name: str) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
-from backend.audit import report
-from backend.audit.build import build
 from backend.audit.load import Export
+from backend.audit.verify import judge
 from tests.bench import bare
 from tests.bench.frame import Row, Section, Size, at_least, at_most, cpu, interleaved
 from tests.support.audit_story import bulk
@@ -27,13 +28,13 @@ class Case:
     """An export in memory, and what the bare loop does with the same bytes."""
 
     export: Export
-    trust: bytes
+    trust: Path
     receipts: list[bare.Signed]
     records: list[bytes]
 
     def audit(self) -> None:
         """From bytes to a report without findings."""
-        made = report.make(build(self.export, self.trust, allow_demo=True))
+        made = judge(self.export, self.trust, allow_demo=True)
         if made.findings:
             raise RuntimeError(f"the bench's export is not right: {made.findings[:3]}")
 
@@ -42,10 +43,11 @@ class Case:
         bare.loop(self.receipts, self.records)
 
 
-def case(receipts: int) -> Case:
-    """A story of so many receipts, all of them right."""
+def case(receipts: int, folder: Path) -> Case:
+    """A story of so many receipts, all of them right; its trust file goes into ``folder``."""
     story = bulk(receipts)
-    export, trust = story.w.finish(), story.w.trust
+    export, trust = story.w.finish(), folder / "trust"
+    trust.write_bytes(story.w.trust)
     keys = {}
     for raw in export.issuance:
         entry = IssuanceEntry.parse(raw)
@@ -71,7 +73,13 @@ def measure(size: Size) -> Section:
         "not: entitlements, certificates, statements, ledger and issuance log. Scaling: two",
         "processes audit one export each; the auditor itself works in one.",
     ])  # fmt: skip
-    one = case(size.receipts)
+    with tempfile.TemporaryDirectory() as folder:
+        _measure(made, Path(folder), size)
+    return made
+
+
+def _measure(made: Section, folder: Path, size: Size) -> None:
+    one = case(size.receipts, folder)
     ours, limit = interleaved(REPEATS if size.repeats > 1 else 1, lambda: cpu(one.audit),
                               lambda: cpu(one.bare))  # fmt: skip
     count = len(one.receipts)
@@ -80,9 +88,8 @@ def measure(size: Size) -> Section:
         Row("the bare loop", count / limit, "/s"),
         at_least("audit over the bare loop", limit / ours, 0.85),
         *_scaling(one, size),
-        *_growth(size),
+        *_growth(size, folder),
     )
-    return made
 
 
 def _scaling(one: Case, size: Size) -> list[Row]:
@@ -113,25 +120,13 @@ def _at_once(work: Callable[[], None], processes: int) -> float:
     return time.perf_counter() - begun
 
 
-def _growth(size: Size) -> list[Row]:
+def _growth(size: Size, folder: Path) -> list[Row]:
     costs = []
     for n in size.growth:
-        one = case(n)
+        one = case(n, folder)
         costs.append(cpu(one.audit) / len(one.receipts))
     rows = [
         Row(f"audit, per receipt of {n:,}", cost * 1e6, "µs")
         for n, cost in zip(size.growth, costs, strict=True)
     ]
     return [*rows, at_most("growth of audit, dearest over the first", max(costs) / costs[0], 1.3)]
-
-
-if __name__ == "__main__":
-    import cProfile
-    import pstats
-    import sys
-
-    place = case(int(sys.argv[1]))
-    print(cpu(place.audit), cpu(place.bare), len(place.receipts))  # noqa: T201
-    with cProfile.Profile() as profile:
-        place.audit()
-    pstats.Stats(profile).sort_stats("tottime").print_stats(40)

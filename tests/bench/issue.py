@@ -86,18 +86,3 @@ def prepare(world: BackendWorld, families: int) -> None:
             ]  # fmt: skip
     with world.office.db.write() as session:
         session.add_all([*cards, *rows])
-
-
-if __name__ == "__main__":
-    import cProfile
-    import pstats
-    import sys
-
-    with tempfile.TemporaryDirectory() as tmp, cProfile.Profile() as profile:
-        profile.disable()
-        place = make(Path(tmp))
-        prepare(place, int(sys.argv[1]))
-        profile.enable()
-        place.office.entitle()
-        profile.disable()
-    pstats.Stats(profile).sort_stats("cumtime").print_stats(45)
