@@ -86,8 +86,7 @@ class Engine:
 
     def proven_s(self) -> int:
         """The latest time that a record or a signed object proves."""
-        newest = 0 if self.roster.is_empty else self.roster.version.newest_s
-        return max(self.journal.head().time_s, newest, self._seen_s)
+        return max(self.journal.head().time_s, self.roster.newest_s, self._seen_s)
 
     def saw(self, time_s: int) -> None:
         """A signed object names this time."""
