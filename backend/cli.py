@@ -208,7 +208,7 @@ def _serve(office: Office, a: argparse.Namespace) -> Any:
     return {}
 
 
-# --- init, which has no office yet ------------------------------------------------------------
+# --- what needs no office ------------------------------------------------------------
 
 
 def _init(a: argparse.Namespace) -> Any:
@@ -222,6 +222,24 @@ def _init(a: argparse.Namespace) -> Any:
     return {"data": str(a.data)}
 
 
+def _backup(a: argparse.Namespace) -> Any:
+    from backend.backup import backup  # noqa: PLC0415 - no other command copies
+
+    load_config(a.data)
+    return dataclasses.asdict(backup(a.data, Settings(), a.file))
+
+
+def _trust(a: argparse.Namespace) -> Any:
+    from backend.backup import install_trust  # noqa: PLC0415
+
+    ack = None
+    if a.ack_store:
+        ack = SealedStore(a.ack_store).load(a.ack_name, read_passphrase(a.ack_passphrase_file))
+    held = install_trust(a.data, a.file.read_bytes(), Settings(), demo=a.demo, ack=ack)
+    file = held.trust_file()
+    return {"statements": len(file.statements), "revocations": len(file.revocations)}
+
+
 # --- arguments ------------------------------------------------------------
 
 
@@ -232,8 +250,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lang", choices=("id", "en"), default="id")
     commands = parser.add_subparsers(dest="command", required=True)
     add = _adder(commands)
+    copy = commands.add_parser("backup", help="copy the live SQLite database, checked")
+    copy.set_defaults(run=None, bare=_backup)
+    copy.add_argument("file", type=Path)
+    trust = commands.add_parser("trust", help="take the root's newest trust file, and an Ack key")
+    trust.set_defaults(run=None, bare=_trust)
+    trust.add_argument("file", type=Path)
+    for name in ("--ack-store", "--ack-passphrase-file"):
+        trust.add_argument(name, type=Path)
+    trust.add_argument("--ack-name", default="ack")
     init = commands.add_parser("init", help="make the data folder")
-    init.set_defaults(run=None)
+    init.set_defaults(run=None, bare=_init)
     for name in ("--trust", "--ack-store", "--ack-passphrase-file", "--key-service"):
         init.add_argument(name, type=Path, required=True)
     init.add_argument("--ack-name", required=True)
@@ -356,7 +383,7 @@ class LaterKeys:
 
 def _run(a: argparse.Namespace) -> Any:
     if a.run is None:
-        return _init(a)
+        return a.bare(a)
     config = load_config(a.data)
     if not config.key_service:
         raise ConfigError("config.json names no key service")

@@ -131,7 +131,10 @@ class Database:
         self._reader = engine.execution_options(**level)
 
     def found(self, env: Environment, epoch: int = 1) -> None:
-        """Create the tables and say whose they are; :class:`ConfigError` if another's."""
+        """Create the tables and say whose they are; :class:`ConfigError` if another's.
+
+        A higher ``epoch`` is taken: bundles then count as newer than all of the one before.
+        """
         with stored():
             migrate(self.engine)
         with self.read() as session:
@@ -147,6 +150,13 @@ class Database:
                     world = held
         if world.environment != env:
             raise ConfigError("this database belongs to another environment")
+        if world.epoch < epoch:  # a restored backend, or a policy key in other hands
+            with (
+                stored(),
+                Session(self._writer, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                session.exec(select(World).with_for_update()).one().epoch = epoch
 
     @contextmanager
     def write(self) -> Iterator[Session]:

@@ -25,8 +25,8 @@ from keys.program import quiet
 from keys.signer import Ed25519Signer, P256Signer
 from keys.store import DEFAULT_LOG_N, SealedStore, write_private
 from keys.trust import TrustStore
-from wire import dates
-from wire.cose import key_id
+from wire import cbor, dates
+from wire.cose import Sign1, key_id
 from wire.env import Environment
 from wire.errors import WireError
 from wire.objects import IssuanceHead, KeyRole, KeyStatement, LedgerHead
@@ -124,15 +124,34 @@ def _rotate(a: argparse.Namespace) -> None:
 
 def _revoke(a: argparse.Namespace) -> None:
     folder, root, trust = _sitting(a)
-    heads = Heads()
-    if a.ledger_head and a.issuance_head:
-        ledger = trust.verify(LedgerHead, a.ledger_head.read_bytes())
-        issuance = trust.verify(IssuanceHead, a.issuance_head.read_bytes())
-        heads = Heads(ledger.sequence, ledger.head, issuance.sequence, issuance.head)
+    heads = _heads(a, trust)
     statement = trust.key(KeyRole[a.role], a.version)
     trust.add_revocation(root.revoke(statement.public_key, heads, now_s=int(time.time())))
     folder.save_trust(trust)
     print(f"{a.role} {a.version} {key_id(statement.public_key).hex()} dicabut / revoked")
+    print(f"sampai / up to: ledger {heads.ledger_sequence}, issuance {heads.issuance_sequence}")
+
+
+def _heads(a: argparse.Namespace, trust: TrustStore) -> Heads:
+    """What the revocation still honours: the newest heads of a file, or the two given."""
+    raws: list[bytes] = []
+    if a.heads:
+        raws = list(cbor.decode_sequence(a.heads.read_bytes()))
+    elif a.ledger_head and a.issuance_head:
+        raws = [a.ledger_head.read_bytes(), a.issuance_head.read_bytes()]
+    kinds = [(raw, Sign1.parse(raw).kind) for raw in raws]
+    ledgers = [trust.verify(LedgerHead, raw) for raw, kind in kinds if kind == LedgerHead.KIND]
+    logs = [trust.verify(IssuanceHead, raw) for raw, kind in kinds if kind != LedgerHead.KIND]
+    until_s = a.until if a.until is not None else int(time.time())
+    ledger = max(
+        (h for h in ledgers if h.time_s <= until_s), key=lambda h: h.sequence, default=None
+    )
+    log = max((h for h in logs if h.time_s <= until_s), key=lambda h: h.sequence, default=None)
+    if raws and (ledger is None or log is None):
+        raise ValueError("tidak ada kepala setua itu / no heads of both kinds as old as that")
+    if ledger is None or log is None:
+        return Heads()
+    return Heads(ledger.sequence, ledger.head, log.sequence, log.head)
 
 
 def _list(a: argparse.Namespace) -> None:
@@ -258,6 +277,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--version", type=int, required=True)
     sub.add_argument("--ledger-head", type=Path, help="newest published head (COSE)")
     sub.add_argument("--issuance-head", type=Path, help="newest published head (COSE)")
+    sub.add_argument("--heads", type=Path, help="or heads.cbor of an export: its newest two")
+    sub.add_argument(
+        "--until",
+        type=int,
+        metavar="SECONDS",
+        help="of --heads, only those published by then (before the theft)",
+    )
     sub = command("export-trust", _export_trust, "write the trust file")
     sub.add_argument("--out", type=Path, required=True)
     sub.add_argument("--links", type=Path)

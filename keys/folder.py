@@ -258,7 +258,10 @@ class KeyFolder:
         random: Callable[[int], bytes],
         now_s: int,
     ) -> int:
-        """The next version of a role key: made, stated, linked (cards keep the one before)."""
+        """The next version of a role key: made, stated, linked.
+
+        Cards keep the one before, unless it was revoked: revoke first, then rotate.
+        """
         if role not in SERVICE_ROLES:
             raise HierarchyError(f"a {role.name} key does not stand in this folder")
         trust = self.trust()
@@ -267,7 +270,9 @@ class KeyFolder:
         self.save_config()  # before it is stated: a stated key that nobody holds is worse
         trust.add_statement(root.state(role, version, public, now_s, now_s=now_s))
         if role in LINK_KINDS:
-            link = root.link(role, version, public, lowest_kept=version - 1, now_s=now_s)
+            before = trust.revocation(trust.key(role, version - 1).public_key)
+            lowest = version if before else version - 1
+            link = root.link(role, version, public, lowest_kept=lowest, now_s=now_s)
             links = [bytes(x) for x in (*self.links(), trust.link(link))]
             write_private(self.path / "links.cbor", cbor.encode_sequence(links))
         self.save_trust(trust)

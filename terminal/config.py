@@ -123,15 +123,15 @@ class Folder:
         try:
             answer = Provision.parse(raw)
             trust_file = TrustFile.parse(answer.trust)
-            trust = TrustStore(trust_file, allow_demo=self._demo)
-            enrolment = trust.verify(Enrolment, answer.enrolment)
+            held = self.path / ENROLMENT
+            own = held.read_bytes() if held.exists() else b""
+            trust, enrolment = _enrolled(trust_file, answer.enrolment, own, demo=self._demo)
         except WireError as e:
             raise ConfigError(f"the provision file is not valid: {e}") from e
         mine = (config.station.encode(), self._log_key(passphrase).public_key)
         if (enrolment.station, enrolment.log_key) != mine or trust.env != config.environment:
             raise ConfigError("the provision file is for another station")
-        held = self.path / ENROLMENT
-        if held.exists() and held.read_bytes() != answer.enrolment:
+        if own and own != answer.enrolment:
             raise ConfigError("this folder is enrolled already; a new enrolment needs a new one")
         self._write(TRUST, answer.trust)
         self._write(ENROLMENT, answer.enrolment)
@@ -168,7 +168,8 @@ class Folder:
         roster = Roster(
             connect(self.path / ROSTER), station=station, trust=trust, allow_demo=self._demo
         )
-        enrolment = roster.trust.verify(Enrolment, signed.raw)
+        held = roster.trust.trust_file()
+        _, enrolment = _enrolled(held, signed.raw, signed.raw, demo=self._demo)
         journal = Journal(
             connect(self.path / JOURNAL), Station(station, config.environment, signed.hash)
         )
@@ -198,6 +199,18 @@ class Folder:
 
     def _channel_key(self, passphrase: str) -> P256KeyAgreement:
         return P256KeyAgreement.from_private_bytes(self._store.load(CHANNEL_KEY, passphrase))
+
+
+def _enrolled(
+    trust_file: TrustFile, raw: bytes, own: bytes, *, demo: bool
+) -> tuple[TrustStore, Enrolment]:
+    """The trust store and the enrolment under it.
+
+    ``own``, the enrolment taken here before, outlives its Registry key: it was judged when it
+    came, and a terminal that refused it later would keep its log from the backend.
+    """
+    trust = TrustStore(trust_file, allow_demo=demo, covered=lambda _, __: bool(own) and raw == own)
+    return trust, trust.verify(Enrolment, raw)
 
 
 def _officer_name(role: Role, number: int) -> str:

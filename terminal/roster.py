@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 
 from pyroaring import BitMap
 
@@ -27,12 +28,14 @@ from wire.bundle import Bundle, CardEntry, unpack
 from wire.chain import TrustFile
 from wire.cose import Sign1
 from wire.dates import start_of_day_s
+from wire.ecdsa import SIGNATURE_BYTES
 from wire.errors import WireError
 from wire.objects import (
     Acknowledgement,
     Hotlist,
     Parameters,
     Programme,
+    Revocation,
     StockDelivery,
 )
 
@@ -57,6 +60,22 @@ CREATE TABLE acknowledgement (hash BLOB PRIMARY KEY, raw BLOB NOT NULL) WITHOUT 
 def _certificate(raw: bytes) -> cvc.Certificate:
     """Read anew for every card otherwise, a fifth of the work of a tap."""
     return cvc.Certificate.parse(raw)
+
+
+def _named_by(cards: Iterable[CardEntry]) -> Iterator[bytes]:
+    """Hashes of the certificates, entitlements and scripts that card entries name."""
+    for entry in cards:
+        yield entry.certificate
+        yield from (sha256(raw[:-SIGNATURE_BYTES]).digest() for raw in entry.entitlements)
+        yield from (sha256(raw[:-SIGNATURE_BYTES]).digest() for raw in entry.scripts)
+
+
+def _carried_by(bundle: Bundle) -> set[bytes]:
+    """Hashes of all that a bundle carries or names, but not of the bundle."""
+    objects = (bundle.hotlist, bundle.parameters, *bundle.programmes, *bundle.deliveries,
+               *bundle.acknowledgements)  # fmt: skip
+    certificates = {cvc.Certificate.parse(raw).digest for raw in bundle.certificates}
+    return {*_named_by(bundle.cards), *(Sign1.parse(raw).hash for raw in objects), *certificates}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +124,8 @@ class Roster:
         held = trust if row is None else TrustFile.parse(row[0])
         if held.root_key != trust.root_key or held.environment != trust.environment:
             raise BundleRefusedError("the roster hangs from another root")
-        self._trust = TrustStore(held, allow_demo=allow_demo)
+        self._named: frozenset[bytes] | None = None
+        self._trust = TrustStore(held, allow_demo=allow_demo, covered=self._covers)
         self._hotlist: tuple[int, BitMap] | None = None
 
     @property
@@ -128,15 +148,30 @@ class Roster:
         self._check_place(checked, floor)
         with transaction(self._db):
             self._write(checked)
-        self._trust, self._hotlist = checked.trust, None
+        self._trust, self._hotlist, self._named = checked.trust, None, None
         return self.version
+
+    def _covers(self, _: Revocation, name: bytes) -> bool:
+        """Whether what is installed names an object of a revoked key (PROTOCOL.md §3).
+
+        A terminal holds no issuance log. The bundle stands for it: the backend puts into one only
+        what its log took before the revocation, and a Policy key that is not revoked signs that.
+        """
+        if self._named is None:
+            acknowledged = self._raws("SELECT hash FROM acknowledgement")
+            self._named = frozenset([*_named_by(self.cards()), *acknowledged])
+        return name in self._named
 
     def _check(self, signed: bytes) -> _Checked:
         """1. key statements and revocations 2. the bundle 3. everything inside."""
         sign1 = Sign1.parse(signed)
         unproven = Bundle.parse(sign1.payload)
         # 1. The bundle may bring the statement of the key that signed it: the root vouches.
-        trust = TrustStore(self._trust.trust_file(), allow_demo=self._allow_demo)
+        named: set[bytes] = set()
+        trust = TrustStore(
+            self._trust.trust_file(), allow_demo=self._allow_demo,
+            covered=lambda revocation, name: name in named or self._covers(revocation, name),
+        )  # fmt: skip
         for raw in unproven.statements:
             trust.add_statement(raw)
         for raw in unproven.revocations:
@@ -146,6 +181,7 @@ class Roster:
         if bundle.station != self._station:
             raise BundleRefusedError("the bundle is for another terminal")
         # 3.
+        named |= _carried_by(bundle)
         hotlist = trust.verify(Hotlist, bundle.hotlist)
         BitMap.deserialize(hotlist.serials)
         parameters = trust.verify(Parameters, bundle.parameters)

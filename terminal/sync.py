@@ -15,7 +15,7 @@ from keys.signer import Signer
 from keys.store import write_private
 from terminal.carry import apply_acknowledgement, build_upload, install_bundle
 from terminal.engine import Engine
-from terminal.errors import TransferError, UploadRefusedError
+from terminal.errors import AcknowledgementRefusedError, TransferError, UploadRefusedError
 from terminal.roster import Version
 
 TIMEOUT_S = 60.0
@@ -40,13 +40,14 @@ def over_http(engine: Engine, log_key: Signer, client: httpx.Client) -> Synced:
     is wanted anyway. ``client`` has the backend's base URL. Raises :class:`TransferError` (the
     journal keeps everything) and what :mod:`terminal.carry` raises.
     """
-    refused: UploadRefusedError | None = None
+    refused: UploadRefusedError | AcknowledgementRefusedError | None = None
     try:
         uploaded, pruned = _upload(engine, log_key, client)
-    except UploadRefusedError as e:  # why is in the bundle, where it may be believed
-        uploaded, pruned, refused = 0, 0, e
+    except (UploadRefusedError, AcknowledgementRefusedError) as e:
+        uploaded, pruned, refused = 0, 0, e  # why is in the bundle, where it may be believed
     version, more = _fetch(engine, client)
-    if refused is not None:
+    # A new bundle may state the Ack key that the answer was signed with: ask once more.
+    if refused is not None and (isinstance(refused, UploadRefusedError) or version is None):
         raise refused
     if version is not None:  # the SYNC of the new hotlist should be known at once
         sent, gone = _upload(engine, log_key, client)
