@@ -69,6 +69,7 @@ def whole(parts: list[dict[str, Any]], machine: dict[str, Any]) -> dict[str, Any
 def every(names: tuple[str, ...] = NAMES) -> dict[str, Any]:
     """All, each in a process of its own; a word on standard error about each."""
     machine, parts = frame.machine(ROOT), []
+    (ROOT / "build").mkdir(exist_ok=True)
     for name in names:
         print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201
         done = subprocess.run(
@@ -76,6 +77,7 @@ def every(names: tuple[str, ...] = NAMES) -> dict[str, Any]:
             cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         parts.append(json.loads(done.stdout.splitlines()[-1]))
+        (ROOT / "build" / f"bench-{name}.json").write_text(json.dumps(parts[-1]), "utf-8")
         print(f"  {parts[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
     return whole(parts, machine)
 
