@@ -41,6 +41,10 @@ sim-% fuzz-%: ## one campaign of scripts/campaigns.d (N=units, MINUTES=m, SEED=s
 	@scripts/setup test
 	@N='$(N)' MINUTES='$(MINUTES)' SEED='$(SEED)' PIECE='$(PIECE)' scripts/campaigns.d/$@
 
+mutation: ## faults put into money and crypto code: what no test notices (N=, SEED=, MODULES=, MINUTES=)
+	@scripts/setup test
+	@N='$(N)' SEED='$(SEED)' MODULES='$(MODULES)' MINUTES='$(MINUTES)' JOBS='$(JOBS)' scripts/mutation
+
 bench: ## measure speed on this machine: docs/benchmarks.md (FAMILIES=n GROWTH=1000,10000: smaller)
 	@scripts/setup test
 	@$(foreach v,REPEATS TAPS DAYS RECEIPTS GROWTH FAMILIES CARDS TRANSFERS PCSCD,$(if $($v),$v='$($v)')) scripts/bench
