@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlmodel import Session, col, select
 
@@ -30,9 +31,8 @@ from wire.receipt import Statement, StatementKind, link_of
 AT_ONCE = 500  # ids a query, below SQLite's limit of variables
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What of a receipt other receipts are held to."""
+class Past(NamedTuple):
+    """What of a receipt other receipts are held to; a card's whole history is made of these."""
 
     sequence: int
     hash: bytes
