@@ -52,20 +52,26 @@ def backup(folder: Path, settings: Settings, target: Path) -> Copied:
         raise ConfigError(f"there is no database at {url.database}")
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
-    with (
-        closing(
-            sqlite3.connect(Path(url.database).resolve().as_uri() + "?mode=ro", uri=True)
-        ) as source,
-        closing(sqlite3.connect(part)) as copy,
-    ):
-        part.chmod(0o600)
-        source.backup(copy)  # 2
-        copy.execute("PRAGMA journal_mode = DELETE")  # one file, no WAL beside it
-        counts = check(copy)  # 3
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        counts = _copy(Path(url.database), part)
+    except (sqlite3.DatabaseError, ConfigError) as e:
+        part.unlink(missing_ok=True)
+        raise ConfigError(f"the database or its copy is damaged: {e}") from e
     with part.open("rb") as written:  # 4
         os.fsync(written.fileno())
     part.rename(target)
     return Copied(target.stat().st_size, **counts)
+
+
+def _copy(source_file: Path, part: Path) -> dict[str, int]:
+    with (
+        closing(sqlite3.connect(source_file.resolve().as_uri() + "?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(part)) as copy,
+    ):
+        source.backup(copy)  # 2
+        copy.execute("PRAGMA journal_mode = DELETE")  # one file, no WAL beside it
+        return check(copy)  # 3
 
 
 def check(copy: sqlite3.Connection) -> dict[str, int]:
@@ -73,7 +79,7 @@ def check(copy: sqlite3.Connection) -> dict[str, int]:
     (verdict,) = copy.execute("PRAGMA integrity_check(1)").fetchone()
     broken = copy.execute("PRAGMA foreign_key_check").fetchone()
     if verdict != "ok" or broken is not None:
-        raise ConfigError(f"the copy is damaged: {verdict}")
+        raise ConfigError(f"integrity check: {verdict}")
     return {
         name: copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - above
         for name, table in _COUNTS.items()

@@ -18,6 +18,8 @@ from backend.audit.build import build
 from backend.audit.findings import Finding
 from backend.audit.load import read
 from backend.audit.rules import judge
+from backend.db import Database, connect
+from backend.office import Office
 from card_os.host.opening import CardIdentity
 from card_os.host.purse import PurseSession
 from keys import ca
@@ -72,6 +74,17 @@ class Town:
                       if SCHOOL in Order.parse(Sign1.parse(o).payload).wallets]  # fmt: skip
             self.cards = [self.issuer.issue(raw) for raw in wanted[:2]]
         self.office.entitle()
+
+    def reborn(self, url: str) -> None:
+        """The office on a restored database; the key service goes on where it was."""
+        old = self.office
+        old.db.engine.dispose()
+        database = Database(connect(url))
+        database.found(ENV)
+        self.office = Office(database, old.trust, old.keys, old.authority, old.ack, self.clock,
+                             old.pepper)  # fmt: skip
+        self.world.office = self.office
+        self._restart({})
 
     def close(self) -> None:
         self.office.db.engine.dispose()
@@ -258,7 +271,7 @@ class Hall:
         return self.engine.begin(card.link())
 
     def pay(self, card: Card, amount: int = 1000) -> int:
-        """So many rupiah of the card's school money, with PIN, handed over; the receipt's sequence."""
+        """So many rupiah for school, with PIN, handed over; the receipt's sequence."""
         visit = self.begin(card)
         assert isinstance(visit, Visit), visit
         with visit:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -36,14 +37,14 @@ from keys.httpserver import make_server
 from keys.issuance import MemoryIssuance
 from keys.pkcs11 import Token
 from keys.relay import CardRelay
-from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer
+from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
 from keys.trust import TrustStore
 from tests.support import keys_world as kw
 from tests.support.keys_world import ENV, NOW_S
-from wire import cvc, ecdsa
+from wire import cbor, cvc, ecdsa
 from wire.chain import TrustFile
 from wire.env import Environment
-from wire.objects import FundRelease, KeyRole, Order
+from wire.objects import FundRelease, IssuanceHead, KeyRole, LedgerHead, Order
 
 SECRETS = Secrets("frasa")
 LOG_N = 10
@@ -214,6 +215,47 @@ def test_rotation(folder, ready) -> None:
     assert again.signers(SECRETS)[KeyRole.ISSUER, 2].public_key == link.public_key
     with pytest.raises(HierarchyError):
         folder.rotate(root, KeyRole.ACK, SECRETS, **options)
+
+
+def test_a_revoked_key_is_dropped_by_the_link_of_the_next(folder, ready) -> None:
+    root, trust = folder.root(ready[1][:3]), folder.trust()
+    key = trust.key(KeyRole.TERMINAL_CA, 1).public_key
+    trust.add_revocation(root.revoke(key, Heads(), now_s=NOW_S))
+    folder.save_trust(trust)
+    folder.rotate(root, KeyRole.TERMINAL_CA, SECRETS, random=os.urandom, now_s=NOW_S)
+    folder.rotate(root, KeyRole.ISSUER, SECRETS, random=os.urandom, now_s=NOW_S)
+    dropped, kept = (link.extension.lowest_kept for link in folder.links()[-2:])
+    assert (dropped, kept) == (2, 1)
+
+
+def test_a_revocation_honours_the_heads_before_the_theft(
+    folder, ready, tmp_path, monkeypatch
+) -> None:
+    ack = Ed25519Signer.generate(os.urandom)
+    root, trust = folder.root(ready[1][:3]), folder.trust()
+    now_s = int(time.time())
+    trust.add_statement(root.state(KeyRole.ACK, 2, ack.public_key, now_s, now_s=now_s))
+    folder.save_trust(trust)
+    heads = [
+        shape(n, bytes([n]) * 32, 1000 * n) for n in (1, 2) for shape in (LedgerHead, IssuanceHead)
+    ]
+    file = tmp_path / "heads.cbor"
+    file.write_bytes(cbor.encode_sequence([bytes(sign_object(ack, h, ENV)) for h in heads]))
+    monkeypatch.setenv("BETANG_PASSPHRASE", "frasa")
+    sitting = ["--demo", "--data", folder.path]
+    for n, share in enumerate(ready[1][:3]):
+        (tmp_path / str(n)).write_text(share)
+        sitting += ["--share", tmp_path / str(n)]
+    wanted = [*sitting, "--version", 1, "--heads", file]
+    assert run("revoke", *wanted, "--role", "ISSUER", "--until", 1999) == 0
+    assert run("revoke", *wanted, "--role", "POLICY") == 0
+    assert run("revoke", *wanted, "--role", "REGISTRY", "--until", 999) == 1
+    again = KeyFolder.open(folder.path, allow_demo=True, log_n=LOG_N).trust()
+    found = [again.revocation(again.key(role, 1).public_key)
+             for role in (KeyRole.ISSUER, KeyRole.POLICY, KeyRole.REGISTRY)]  # fmt: skip
+    assert [r and (r.ledger_sequence, r.issuance_sequence) for r in found] == [
+        (1, 1), (2, 2), None
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
