@@ -122,6 +122,10 @@ def _rotate(a: argparse.Namespace) -> None:
     print(f"{a.role} {version}")
 
 
+def _new_personaliser(a: argparse.Namespace) -> None:
+    print(_folder(a).new_personaliser(read_secrets(), random=os.urandom).hex())
+
+
 def _revoke(a: argparse.Namespace) -> None:
     folder, root, trust = _sitting(a)
     heads = _heads(a, trust)
@@ -273,6 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--key", required=True, metavar="HEX")
     command("list", _list, "list the keys")
     sitting("rotate", _rotate, "make, state and link the next version of a key")
+    command("new-personaliser", _new_personaliser, "another channel key for the personaliser")
     sub = sitting("revoke", _revoke, "revoke a key")
     sub.add_argument("--version", type=int, required=True)
     sub.add_argument("--ledger-head", type=Path, help="newest published head (COSE)")

@@ -179,6 +179,16 @@ class KeyFolder:
         kind = P256Signer if role in P256_ROLES else Ed25519Signer
         return kind.from_private_bytes(raw)
 
+    def new_personaliser(self, secrets: Secrets, *, random: Callable[[int], bytes]) -> bytes:
+        """Another personaliser's channel key in place of the one held; its public key (65 bytes).
+
+        What the old one's certificate opens ends with that, or with its Terminal CA.
+        """
+        self.store.load(PERSONALISER, secrets.passphrase)  # all stay under one passphrase
+        agreement = P256KeyAgreement.generate(random)
+        self.store.save(PERSONALISER, agreement.private_bytes(), secrets.passphrase, replace=True)
+        return agreement.public_key
+
     # --- under the root ------------------------------------------------------------------------
 
     def hold_ceremony(

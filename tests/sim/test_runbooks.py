@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -481,7 +482,10 @@ def test_the_personalisers_channel_key(town: Town) -> None:
         session.verify_pin(PIN)
     with town.session(card, stolen) as session, pytest.raises(CardRefusedError):
         session.personalise("40817263", card.certificate)
+    town.new_personaliser()
     town.replace(KeyRole.TERMINAL_CA)
+    renewed = Certificate.parse(town.world.service.personaliser_certificate())
+    assert renewed.public_key != made.public_key  # else the old key would be good again
     town.office.renew(hall.request)
     hall.sync()
     hall.pay(card)
@@ -514,6 +518,22 @@ def test_every_section_names_its_tests_and_every_key_has_one() -> None:
         assert "**Refused after**" in text, title
         assert "**Settles still**" in text, title
         assert "**Bound**" in text, title
-        (line,) = re.findall(r"^Test: (.+)$", text, re.MULTILINE)
-        for name in re.findall(r"`(\w+)`", line):
+        named = re.findall(r"`(test_\w+)`", text.rpartition("\nTest: ")[2])
+        assert named, title
+        for name in named:
             assert f"def {name}(" in tests, (title, name)
+
+
+def test_every_command_of_the_page_is_one() -> None:
+    from backend import cli as backend_cli
+    from keys import cli as keys_cli
+    from terminal import cli as terminal_cli
+
+    parsers = {"betang-keys": keys_cli._parser, "betang-backend": backend_cli._parser,
+               "betang-terminal": terminal_cli._parser}  # fmt: skip
+    lines = re.findall(r"^    (betang-.+)$", PAGE.read_text(), re.MULTILINE)
+    known = [line for line in lines if line.split()[0] in parsers]
+    assert len(known) > 20
+    for line in known:
+        program, *arguments = shlex.split(line, comments=True)
+        parsers[program]().parse_args(arguments)

@@ -171,10 +171,15 @@ class Town:
         self.revoke(self.signer(role).public_key)
         return self.rotate(role)
 
-    def _restart(self, more: dict) -> None:
+    def new_personaliser(self) -> None:
+        """betang-keys new-personaliser, and the service started again."""
+        self._restart({}, personaliser=P256KeyAgreement.generate(self.world.random))
+
+    def _restart(self, more: dict, **changes: object) -> None:
         """The key service anew on its state, under the trust that holds now."""
         old = self.world.service
-        keys = dataclasses.replace(old._keys, signers={**old._keys.signers, **more})
+        signers = {**old._keys.signers, **more}
+        keys = dataclasses.replace(old._keys, signers=signers, **changes)
         trust = TrustStore(self.office.trust.trust_file(), allow_demo=True)
         self.world.service = KeyService(trust, keys, self.world.state, self.office,
                                         clock=self.clock, random=self.world.random)  # fmt: skip

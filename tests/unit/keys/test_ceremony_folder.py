@@ -228,6 +228,17 @@ def test_a_revoked_key_is_dropped_by_the_link_of_the_next(folder, ready) -> None
     assert (dropped, kept) == (2, 1)
 
 
+def test_another_personaliser(folder, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("BETANG_PASSPHRASE", "frasa")
+    assert run("new-personaliser", "--demo", "--data", folder.path) == 0
+    shown = bytes.fromhex(capsys.readouterr().out.strip())
+    again = KeyFolder.open(folder.path, allow_demo=True, log_n=LOG_N)
+    service = again.service(SECRETS, MemoryIssuance(), clock=lambda: NOW_S, random=os.urandom)
+    assert cvc.Certificate.parse(service.personaliser_certificate()).public_key == shown
+    monkeypatch.setenv("BETANG_PASSPHRASE", "salah")
+    assert run("new-personaliser", "--demo", "--data", folder.path) == 1
+
+
 def test_a_revocation_honours_the_heads_before_the_theft(
     folder, ready, tmp_path, monkeypatch
 ) -> None:
