@@ -206,7 +206,8 @@ def test_an_upload_of_another_form(monkeypatch) -> None:
     read = log.Upload.parse(good)
     assert bytes(read) == good
     for bad in ([signed, []], [signed, items[:-1]], [signed, [*items, items[-1]]],
-                [signed, items, 1], [items, signed], [signed, [1, *items[1:]]], [signed, items[1:]]):  # fmt: skip
+                [signed, items, 1], [items, signed], [signed, [1, *items[1:]]],
+                [signed, items[1:]]):  # fmt: skip
         with pytest.raises(FormatError):
             log.Upload.parse(cbor.encode(bad))
     monkeypatch.setattr(log, "MAX_UPLOAD_RECORDS", len(items))
