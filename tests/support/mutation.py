@@ -8,7 +8,7 @@ that run the altered line, the likeliest first, up to SUITE_S of CPU.
 The order is drawn from the seed: first one alteration of every *site* (a place and a kind of
 operator), then all the others, so that a place of eleven similar alterations weighs in a sample as
 much as one of a single. The result, ``build/sim/mutation.json``, is taken up by a run of the same
-seed over the same code; what survived is then tried again.
+seed over the same code; what survived is tried again at its end.
 """
 
 # ruff: noqa: T201 - a campaign talks
@@ -172,20 +172,24 @@ def look(files: Sequence[str], args: Sequence[str], to: Path, root: Path = ROOT)
 
 
 def suite_of(mutant: Mutant, tests: dict[str, Any]) -> tuple[list[str], float]:
-    """Up to SUITE_S of the tests that run its line, or its neighbours, or anything; and CPU."""
+    """Up to SUITE_S of the tests that run its line, or its neighbours, or anything; and CPU.
+
+    Half of it for those that also run the next lines, where a branch is often told from the other,
+    those of the module's own test file first; half for the cheapest, of which there are more.
+    """
     near = range(mutant.line, mutant.line + 4)
-    ranked = []
-    for name, test in tests.items():
-        lines = set(test["lines"].get(mutant.file, ()))
-        at = mutant.line in lines
-        ranked.append((not at, -len(lines.intersection(near)), test["cpu_s"], name))
-    exact = [r for r in sorted(ranked) if not r[0]] or [r for r in sorted(ranked) if r[1]]
-    names, used = [], 0.0
-    for *_, cpu_s, name in exact or sorted(ranked, key=lambda r: r[2]):
-        if used + cpu_s <= SUITE_S:
-            names.append(name)
-            used += cpu_s
-    return names, used
+    own = Path(mutant.file).stem
+    ran = {name: set(test["lines"].get(mutant.file, ())) for name, test in tests.items()}
+    fit = [n for n in tests if mutant.line in ran[n]] or [n for n in tests if ran[n] & {*near}]
+    cheap = sorted(fit or tests, key=lambda n: (tests[n]["cpu_s"], n))
+    likely = sorted(cheap, key=lambda n: (-len(ran[n] & {*near}), own not in n))
+    names: dict[str, float] = {}
+    for ranked, until in ((likely, SUITE_S / 2), (cheap, SUITE_S), (likely, SUITE_S)):
+        for name in ranked:
+            cpu_s = tests[name]["cpu_s"]
+            if name not in names and sum(names.values()) + cpu_s <= until:
+                names[name] = cpu_s
+    return list(names), sum(names.values())
 
 
 class Run:
@@ -250,18 +254,15 @@ class Run:
     def go(self, order: Sequence[Mutant], n: int, jobs: int, seconds: float) -> None:
         """Mutants of ``order`` until ``n`` are judged in all or ``seconds`` are over."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        begun, before, judged = time.monotonic(), self.seconds, 0
-        for mutant in order:
-            if judged >= n or time.monotonic() - begun > seconds:
+        begun, before = time.monotonic(), self.seconds
+        chosen = list(order[:n])
+        again = [m for m in chosen if self.results.get(m.key, {}).get("end") == "survived"]
+        for i, mutant in enumerate([m for m in chosen if m.key not in self.results] + again):
+            if time.monotonic() - begun > seconds:
                 break
-            old = self.results.get(mutant.key)
-            if old and old["end"] != "survived":
-                judged += 1
-            else:
-                judged += 1
-                while len(self.running) >= jobs:
-                    self.end()
-                self.start(mutant, control=judged % CONTROL == 1)
+            while len(self.running) >= jobs:
+                self.end()
+            self.start(mutant, control=i % CONTROL == 0)
             self.seconds = before + time.monotonic() - begun
             if self.seconds - self.last > KEPT_EVERY_S:
                 self.write()

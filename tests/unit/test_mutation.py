@@ -122,11 +122,13 @@ def test_a_suite_is_of_the_tests_that_run_the_line(tmp_path):
     mutant = next(m for m in mutants_of("toy.py", tmp_path) if m.line == 5)
     tests = {
         "far": {"cpu_s": 0.1, "lines": {"toy.py": [1]}},
-        "slow": {"cpu_s": 4.5, "lines": {"toy.py": [5]}},
-        "near": {"cpu_s": 0.6, "lines": {"toy.py": [5, 6]}},
-        "quick": {"cpu_s": 0.2, "lines": {"toy.py": [5]}},
+        "slow": {"cpu_s": 4.0, "lines": {"toy.py": [5]}},
+        "near": {"cpu_s": 1.0, "lines": {"toy.py": [5, 6]}},
+        "test_toy": {"cpu_s": 1.25, "lines": {"toy.py": [5]}},
+        "quick": {"cpu_s": 0.5, "lines": {"toy.py": [5]}},
     }
-    assert suite_of(mutant, tests) == (["near", "quick"], 0.8)
+    assert suite_of(mutant, tests) == (["near", "test_toy", "quick"], 2.75)
+    assert suite_of(mutant, {"far": tests["far"]}) == (["far"], 0.1)
 
 
 def test_wilsons_interval():

@@ -260,7 +260,8 @@ def test_keys_by_their_length() -> None:
 
 
 @pytest.mark.parametrize("bad", [
-    point(ROOT)[:-1], b"\x05" + point(ROOT)[1:], ecdsa.compress(point(ROOT)) + b"\0", b"\x04",
+    point(ROOT)[:-1], point(ROOT) + b"\0", b"\x05" + point(ROOT)[1:],
+    ecdsa.compress(point(ROOT)) + b"\0", b"\x04",
     b"\x04" + ecdsa.compress(point(ROOT))[1:], ecdsa.compress(point(ROOT))[:-1], b"\x00", b"",
     b"\x02" + point(ROOT)[1:], b"\x03" + point(ROOT)[1:], b"\x01" + point(ROOT)[1:33],
 ])  # fmt: skip

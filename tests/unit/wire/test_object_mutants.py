@@ -210,6 +210,12 @@ def test_an_upload_of_another_form(monkeypatch) -> None:
                 [signed, items[1:]]):  # fmt: skip
         with pytest.raises(FormatError):
             log.Upload.parse(cbor.encode(bad))
+    head = read.head
+    for by in (-1, 1):
+        other = replace(head, last=head.last + by)
+        signed_anew = vectors.sign_object(other)
+        with pytest.raises(FormatError, match="counts other records"):
+            log.Upload.parse(cbor.encode([signed_anew, items]))
     monkeypatch.setattr(log, "MAX_UPLOAD_RECORDS", len(items))
     assert log.Upload.parse(good) == read
     monkeypatch.setattr(log, "MAX_UPLOAD_RECORDS", len(items) - 1)
