@@ -200,6 +200,12 @@ def _export(office: Office, a: argparse.Namespace) -> Any:
     return office.export(a.out)
 
 
+def _readmit(office: Office, a: argparse.Namespace) -> Any:
+    from backend.readmit import readmit  # noqa: PLC0415 - no other command reads an export
+
+    return readmit(office, a.folder)
+
+
 def _serve(office: Office, a: argparse.Namespace) -> Any:
     from backend.serve import serve  # noqa: PLC0415 - no other command needs a server
 
@@ -303,6 +309,8 @@ def _registry_arguments(add: Adder) -> None:
     settle = add("settle", _settle, "pay what is payable")
     settle.add_argument("--out", type=Path)
     add("report", _report, "reconciliation").add_argument("--json", action="store_true")
+    readmit = add("readmit", _readmit, "after a restore: what an export has beyond the backup")
+    readmit.add_argument("folder", type=Path)
     add("export", _export, "files for auditors").add_argument("--out", type=Path, required=True)
 
 

@@ -15,11 +15,13 @@ from sqlalchemy import create_engine, text
 from backend.audit.verify import verify
 from backend.backup import backup, install_trust
 from backend.config import ACK, KEYS, Config, Settings, initialise
-from backend.errors import ConfigError
+from backend.errors import BackendError, ConfigError
+from backend.readmit import readmit
 from keys.hierarchy import Heads
 from keys.signer import Ed25519Signer
 from keys.store import SealedStore
 from terminal.errors import UploadRefusedError
+from terminal.outcomes import CardRefused
 from tests.sim.test_runbooks import pay_by_decision
 from tests.support.backend_world import ENV
 from tests.support.runbook_world import Town
@@ -206,3 +208,42 @@ def test_a_trust_file_is_taken_with_its_ack_key(sqlite_town: Town, tmp_path: Pat
     with pytest.raises(ConfigError, match="another root"):
         install_trust(folder, bytes(other.keys.trust), settings, demo=True)
     other.close()
+
+
+def test_an_export_newer_than_the_backup_is_readmitted(town: Town, copy: Copy) -> None:
+    hall, (card, other) = town.hall(), town.cards
+    hall.pay(card)
+    hall.sync()
+    restore = copy()
+    town.office.block({other.card_id})  # all of this is signed in the gap
+    second = town.hall("TERM0002")
+    second.pay(card)
+    second.sync()
+    hall.sync()
+    hall.pay(card)
+    hall.sync()
+    town.office.lost_terminal(hall.name, "hanyut")
+    assert town.office.entitle()[0] > 0
+    lost = town.report()
+    town.office.export(town.folder / "daily")
+    town.reborn(restore())
+    with pytest.raises(BackendError):  # the key service remembers a hotlist that the books do not
+        town.office.block({other.card_id})
+    with pytest.raises(BackendError):
+        town.office.bundle(second.name, None)
+    done = readmit(town.office, town.folder / "daily")
+    assert done["missing"] == 0
+    assert min(done["items"], done["objects"], done["uploads"]) > 0
+    assert not readmit(town.office, town.folder / "daily")["items"]
+    town.office.db.found(ENV, 2)
+    assert second.sync().version is not None
+    second.pay(card)
+    second.sync()
+    assert town.is_exact()
+    assert town.held() == {}
+    assert town.office.report()["settled_minor"] == lost["settled_minor"] + 1000
+    assert isinstance(second.begin(other), CardRefused)
+    assert town.audit() == set()
+    assert town.found() <= {19}  # by hash alone it has the bundles that SYNCs name
+    with pytest.raises(ConfigError, match="no export"):
+        readmit(town.office, town.folder)
