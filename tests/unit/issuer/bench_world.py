@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from card_os.host.links import NoReader
+from concurrent.futures import Future
+
+from card_os.host.links import InProcessLink, NoReader
 from issuer.evidence import EvidenceBook
+from issuer.face import screens as s
+from issuer.face.bench import Bench
 from issuer.place import Place
 from issuer.tally import Tally
 from keys.errors import PassphraseError
 from keys.signer import sign_object
-from tests.unit.issuer.desk_world import DESK_ID, DeskWorld
+from tests.unit.issuer.desk_world import DESK_ID, OFFICER, DeskWorld
 from wire.cose import Sign1
 from wire.objects import (
     Acknowledgement,
@@ -121,3 +125,50 @@ def proofs(
                      0, False, (), (Tariff(1, 1, ()),))  # fmt: skip
     raws = [seen, *(bytes(sign_object(sign, x, w.env)) for x in (decree, food, cash))]
     return raws, Sign1.parse(raws[1]).hash, name
+
+
+class World:
+    """A bench driven by hand, round by round."""
+
+    def __init__(self, *, reached: bool = False) -> None:
+        self.w = DeskWorld()
+        self.office = Office(self.w)
+        self.reader, self.seen, self.visits = Reader(), [], 0
+        place = place_of(self.w, self.office if reached else None)
+        self.bench = Bench(place, self.reader)
+        self.bench.listen(lambda: self.seen.append(self.bench.view))
+
+    @property
+    def screen(self):
+        return self.bench.view.screen
+
+    def tell(self, command) -> s.View:
+        heard: Future[s.View] = self.bench.tell(command)
+        self.bench.turn()
+        return heard.result(0)
+
+    def go(self) -> None:
+        self.tell(s.Go(self.bench.view.turn))
+
+    def sign_in(self) -> None:
+        self.visits += 1
+        self.tell(s.SignIn(OFFICER, WORDS, f"visit {self.visits}"))
+
+    def insert(self, make) -> s.Screen:
+        """A card (or a link's maker) comes in; what is shown when it is done."""
+        self.reader.put(make if callable(make) else lambda: InProcessLink(make))
+        for _ in range(2):
+            self.bench.turn()
+        return self.screen
+
+    def take(self) -> s.Screen:
+        self.reader.take()
+        for _ in range(2):
+            self.bench.turn()
+        return self.screen
+
+
+def signed_in(d: World, orders: int = 3) -> list[bytes]:
+    numbers = [d.w.order() for _ in range(orders)]
+    d.sign_in()
+    return numbers

@@ -12,8 +12,7 @@ import pytest
 from issuer.errors import LogFullError
 from issuer.face import screens as s
 from issuer.face.app import make_face
-from tests.unit.issuer.bench_world import WORDS
-from tests.unit.issuer.test_bench import World
+from tests.unit.issuer.bench_world import WORDS, World
 from ui.guard import Door
 from wire.env import Environment
 

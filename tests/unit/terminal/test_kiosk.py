@@ -4,133 +4,36 @@ from __future__ import annotations
 
 import pytest
 
-from card_os.host.links import CardMute, CardRemoved, NoCard
-from keys.errors import PassphraseError
 from terminal import kiosk_commands as ask
 from terminal import kiosk_screens as at
-from terminal.counter import Counter
-from terminal.errors import JournalError, TransferError
-from terminal.kiosk import Kiosk
+from terminal.errors import TransferError
 from terminal.kiosk_screens import Action, Ask, Level, Task
 from terminal.outcomes import (
-    Activated,
-    ActivationRefused,
     AmountRefused,
-    BypassRefused,
-    CardLost,
-    CardRefused,
     Delivered,
     Disputed,
-    GoodsGivenBack,
-    GoodsReturned,
     Limit,
-    Nothing,
     NothingWhy,
-    NotRedeemed,
-    NotVoided,
     PinSet,
     PinSpent,
-    PinUnknown,
     Redeemed,
-    RedeemUnknown,
     Step,
     Stop,
     TerminalRefused,
-    Voided,
-    VoidRefused,
-    VoidUnknown,
 )
 from terminal.printer import Printed, PrinterGone
-from terminal.projection import State
+from tests.support.kiosk_hall import WORDS, Hall
 from tests.support.terminal_world import (
     CASH,
-    CODE,
     DAY_S,
     FOOD,
-    HANDOVER,
     OTHER_PIN,
     PIN,
-    SUPERVISOR,
     Issuer,
-    Terminal,
     at_work,
     entry,
 )
-from wire import log
-from wire.log import Reason
 from wire.objects import GoodsLine, StockDelivery, Unit
-
-WORDS = "officer words"
-
-
-class Hall:
-    """A kiosk whose reader, printer and officers are the test's."""
-
-    def __init__(self, terminal, card, *, carry=None, printer=True):
-        self.terminal, self.card = terminal, card
-        self.views, self.slips, self.printer = [], [], Printed()
-        self.connect_error = None
-        counter = Counter(terminal.engine, "Balai desa", self.print if printer else None)
-        self.kiosk = Kiosk(counter, connect=self.connect, unlock=self.unlock,
-                           publish=self.views.append, carry=carry)  # fmt: skip
-
-    def print(self, lines):
-        self.slips.append(lines)
-        return self.printer
-
-    def connect(self):
-        if self.connect_error is not None:
-            raise self.connect_error
-        return self.card.link()
-
-    def unlock(self, role, number, words):
-        officer = self.terminal.officers[role]
-        if words != WORDS or number != officer.number:
-            raise PassphraseError("wrong")
-        return officer
-
-    @property
-    def screen(self):
-        return self.kiosk.screen
-
-    @property
-    def outcome(self):
-        assert isinstance(self.screen, at.Result), self.screen
-        return self.screen.outcome
-
-    def put(self, card=None):
-        self.card = card or self.card
-        self.kiosk.card_came()
-        return self.screen
-
-    def pull(self):
-        self.card.power_off()
-        self.kiosk.card_went()
-        return self.screen
-
-    def do(self, *commands):
-        for command in commands:
-            wanted = ask.Do(command) if isinstance(command, Action) else command
-            before = self.kiosk.view.number
-            self.kiosk.command(before, wanted)
-            assert self.kiosk.view.number > before, (wanted, self.screen)
-        return self.screen
-
-    def ignores(self, command):
-        wanted = ask.Do(command) if isinstance(command, Action) else command
-        before = self.kiosk.view
-        self.kiosk.command(before.number, wanted)
-        return self.kiosk.view == before
-
-    def as_officer(self, task):
-        role_number = HANDOVER if task is Task.ACTIVATE else SUPERVISOR
-        return self.do(ask.OpenMenu(), ask.Begin(task), ask.Unlock(role_number, WORDS))
-
-    def steps(self):
-        return [v.screen.step for v in self.views if isinstance(v.screen, at.Busy)]
-
-    def pay(self, wallet=FOOD, amount=1):
-        return self.do(ask.Choose(wallet), ask.SetAmount(amount), ask.Enter(PIN))
 
 
 @pytest.fixture
@@ -278,200 +181,6 @@ def test_secrets_never_show(hall):
     assert not any(s in t for t in texts for s in (PIN, OTHER_PIN, WORDS))
 
 
-# --- the card is pulled --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "commands",
-    [
-        (),
-        (ask.OpenMatters(),),
-        (ask.Choose(CASH),),
-        (ask.Choose(CASH), ask.SetAmount(5)),
-        (ask.OpenMatters(), ask.ChangePin(), ask.Enter(PIN)),
-    ],
-)
-def test_pulled_between_steps_nothing_was_taken(hall, commands):
-    hall.put()
-    hall.do(*commands)
-    sequence = hall.terminal.journal.head().sequence
-    assert hall.pull() == at.TakenOut(())
-    assert hall.terminal.journal.head().sequence == sequence
-    assert hall.kiosk.job.secrets == {}
-    assert isinstance(hall.put(), at.Family)
-
-
-def test_a_card_only_looked_at_is_noted_as_read_once(hall):
-    hall.put()  # loads, which is a record of its own
-    assert isinstance(hall.pull(), at.TakenOut)
-    assert "CARD_READ" not in hall.terminal.kinds()
-    hall.put()
-    hall.pull()
-    (read,) = [r.body for r in hall.terminal.journal.records(0, 1 << 30)
-               if r.kind == log.RecordType.CARD_READ]  # fmt: skip
-    assert read == log.CardRead(log.CardSaid.PURSE, 5, hall.card.card_id)
-    hall.put()
-    hall.pay()
-    hall.pull()
-    assert hall.terminal.kinds().count("CARD_READ") == 1
-
-
-def test_a_full_disk_does_not_keep_a_looked_at_card(hall, monkeypatch):
-    hall.put()
-    hall.pull()
-    hall.put()
-
-    def full(*_, **__):
-        raise JournalError("no room")
-
-    with monkeypatch.context() as at_full:
-        at_full.setattr(hall.terminal.journal, "append", full)
-        assert isinstance(hall.pull(), at.TakenOut)
-    assert isinstance(hall.put(), at.Family)
-
-
-def test_pulled_during_the_pin(hall):
-    hall.put()
-    hall.do(ask.Choose(CASH), ask.SetAmount(5))
-    hall.card.power_off()
-    hall.do(ask.Enter(PIN))
-    assert hall.outcome == CardLost(Step.CHECKING_PIN)
-    hall.pull()
-    assert hall.screen.actions == (Action.NEXT,)
-    assert isinstance(hall.put(), at.Family)
-
-
-@pytest.mark.parametrize("done", [False, True])
-def test_pulled_within_the_debit_and_recovered(hall, done):
-    """The card did it, or did not: unknown now, proven at the next tap; hand over once."""
-    hall.put()
-    hall.do(ask.Choose(CASH), ask.SetAmount(5))
-    if done:
-        hall.card.drop_answer_of = 1  # after VERIFY
-    else:
-        tear_in_debit(hall)
-    hall.do(ask.Enter(PIN))
-    assert isinstance(hall.outcome, RedeemUnknown)
-    assert hall.slips[-1] == hall.screen.paper
-    assert hall.kiosk.view.strip.open_matters == 1
-    hall.pull()
-    hall.put()
-    if not done:
-        assert isinstance(hall.outcome, NotRedeemed)
-        assert isinstance(hall.do(Action.NEXT), at.Family)
-        return
-    assert isinstance(hall.outcome, Redeemed)
-    assert hall.outcome.recovered
-    # Not received, says the family: then it is handed over now, and noted once.
-    asked = hall.do(Action.NOT_DELIVERED)
-    assert not asked.outcome.recovered
-    hall.do(Action.DELIVER)
-    assert isinstance(hall.outcome, Delivered)
-    assert not hall.screen.ends
-    assert hall.screen.moved.receipt.amount == 5
-    assert isinstance(hall.do(Action.NEXT), at.Family)
-    assert hall.kiosk.view.strip.open_matters == 0
-
-
-def tear_in_debit(hall):
-    """The power goes at the DEBIT: the card never saw it."""
-    real, count = hall.card.transmit, iter(range(99))
-
-    def transmit(raw):
-        if raw[0] & 0x04 and next(count) == 1:
-            hall.card.power_off()
-        return real(raw)
-
-    hall.card.transmit = transmit
-
-
-def test_pulled_after_paying_the_question_stays(hall):
-    hall.put()
-    hall.pay()
-    hall.pull()
-    assert isinstance(hall.outcome, Redeemed)
-    assert not hall.screen.card_in
-    # Another card does not wipe the question away.
-    other = hall.terminal.issuer.card(2)
-    hall.put(other)
-    assert isinstance(hall.outcome, Redeemed)
-    hall.do(Action.DELIVER)
-    assert hall.outcome == Delivered(hall.outcome.intent, final=False)
-    assert isinstance(hall.do(Action.NEXT), at.TakeOut)
-
-
-def test_nobody_said_and_the_power_went(hall):
-    """After a restart the next tap asks first."""
-    hall.put()
-    hall.pay()
-    hall.pull()
-    slips = len(hall.slips)
-    hall.terminal.restart()
-    fresh = Hall(hall.terminal, hall.card)
-    fresh.put()
-    assert fresh.outcome.recovered
-    assert fresh.screen.actions == (Action.NOT_DELIVERED, Action.DELIVER)
-    assert (slips, fresh.slips) == (1, [])  # its slip was printed then
-    fresh.do(Action.DELIVER)
-    assert fresh.terminal.journal.undelivered() == []
-
-
-def test_pulled_with_something_taken_says_so(hall):
-    hall.put()
-    hall.pay()
-    hall.do(Action.DELIVER, Action.MORE)
-    out = hall.pull()
-    assert [x.receipt.amount for x in out.taken] == [1]
-    assert isinstance(hall.put(), at.Family)
-
-
-def test_lost_at_the_second_debit_the_first_stays_said(hall):
-    hall.put()
-    hall.pay()
-    hall.do(Action.DELIVER, Action.MORE, ask.OpenMatters(), ask.Object(1))
-    hall.card.power_off()
-    hall.do(ask.Enter(PIN))
-    assert isinstance(hall.screen, at.TakenOut)
-    assert [x.receipt.amount for x in hall.screen.taken] == [1]
-
-
-def test_a_lost_card_that_lies_there_is_read_again(hall):
-    hall.put()
-    hall.do(ask.Choose(CASH), ask.SetAmount(5))
-    hall.card.power_off()  # a bad contact: the reader still sees it
-    hall.do(ask.Enter(PIN))
-    assert hall.screen.actions == (Action.NEXT, Action.AGAIN)
-    assert isinstance(hall.do(Action.AGAIN), at.Family)
-
-
-def test_the_reader_goes(hall):
-    hall.put()
-    hall.kiosk.reader_changed(present=False)
-    assert hall.kiosk.view.strip.reader is Level.BAD
-    assert isinstance(hall.pull(), at.TakenOut)
-    hall.kiosk.reader_changed(present=True)
-    assert hall.kiosk.view.strip.reader is Level.GOOD
-
-
-@pytest.mark.parametrize("error", [NoCard("x"), CardRemoved("x")])
-def test_gone_before_it_was_read(hall, error):
-    hall.connect_error = error
-    hall.put()
-    assert hall.outcome == CardLost(Step.OPENING)
-
-
-def test_strange_cards(hall):
-    hall.connect_error = CardMute("no ATR")
-    hall.put()
-    assert hall.outcome.reason is Reason.DEAD_CARD
-    hall.pull()
-    hall.connect_error = None
-    stranger = Issuer(seed=9).card(5)
-    hall.put(stranger)
-    assert isinstance(hall.outcome, CardRefused | TerminalRefused)
-    assert hall.screen.actions == (Action.NEXT,)
-
-
 # --- nothing to take -----------------------------------------------------------------------------
 
 
@@ -509,147 +218,6 @@ def test_the_sale_stands_if_the_printer_is_gone(hall):
     assert isinstance(hall.outcome, Redeemed)
     assert hall.screen.printed == PrinterGone("no line")
     assert hall.kiosk.view.strip.printer is Level.BAD
-
-
-# --- officers ------------------------------------------------------------------------------------
-
-
-def test_activation_with_code_and_chosen_pin():
-    issuer = Issuer()
-    card = issuer.card(1, life="inert")
-    terminal = Terminal(issuer)
-    terminal.engine.install(terminal.bundle(entry(card, issuer.entitlement(card, FOOD))))
-    terminal.engine.open_shift(5)
-    hall = Hall(terminal, card)
-    hall.put()
-    assert hall.outcome == Nothing(NothingWhy.NOT_ACTIVE)
-    hall.do(Action.ACTIVATE, ask.Unlock(HANDOVER, "wrong"))
-    assert "Kata sandi salah" in hall.screen.wrong[0]
-    hall.do(ask.Unlock(HANDOVER, WORDS))
-    assert isinstance(hall.screen, at.Bast)
-    assert hall.do(ask.HandOver(" ", "")).wrong
-    assert hall.do(ask.HandOver("BAST-1", "")).digits == 8
-    hall.do(ask.Enter(CODE))
-    assert "mudah" in hall.do(ask.Enter("111111")).wrong[0]
-    assert hall.do(ask.Enter(PIN)).ask is Ask.AGAIN
-    assert "tidak sama" in hall.do(ask.Enter(OTHER_PIN)).wrong[0]
-    hall.do(ask.Enter(PIN), ask.Enter(PIN))
-    assert hall.outcome == Activated(card.card_id, "BAST-1")
-    assert hall.kiosk.job.secrets == {}
-    assert isinstance(hall.do(Action.AGAIN), at.Family)
-    hall.do(ask.Back())
-    hall.pull()
-    hall.as_officer(Task.ACTIVATE)
-    assert isinstance(hall.screen, at.PutCard)
-    hall.put()
-    assert isinstance(hall.outcome, ActivationRefused)
-
-
-def test_a_torn_activation_needs_only_its_note():
-    issuer = Issuer()
-    card = issuer.card(1, life="inert")
-    terminal = Terminal(issuer)
-    terminal.engine.install(terminal.bundle(entry(card, issuer.entitlement(card, FOOD))))
-    terminal.engine.open_shift(5)
-    hall = Hall(terminal, card)
-    hall.as_officer(Task.ACTIVATE)
-    hall.put()
-    hall.do(ask.HandOver("BAST-1", ""), ask.Enter(CODE), ask.Enter(PIN))
-    card.drop_answer_of = 0
-    hall.do(ask.Enter(PIN))
-    assert isinstance(hall.outcome, PinUnknown)
-    hall.pull()
-    hall.do(Action.NEXT)
-    hall.as_officer(Task.ACTIVATE)
-    assert hall.put() == at.Bast(is_torn=True)
-    assert hall.do(ask.HandOver("BAST-1", "")).outcome == Activated(card.card_id, "BAST-1")
-
-
-def test_void_before_and_after_the_hand_over(hall):
-    hall.put()
-    hall.pay()
-    waits = hall.do(Action.NOT_DELIVERED)
-    assert isinstance(waits, at.NotHandedOver)
-    assert isinstance(hall.do(ask.Back()).outcome, Redeemed)
-    hall.do(Action.NOT_DELIVERED)
-    hall.do(Action.VOID, ask.Unlock(SUPERVISOR, WORDS))
-    assert (hall.screen.on_counter, hall.screen.paid.receipt.amount) == (False, 1)
-    voided = hall.do(ask.Because(0))
-    assert isinstance(voided.outcome, Voided)
-    assert (voided.outcome.before, voided.outcome.after, voided.unit) == (3, 4, Unit.BASKET)
-    assert voided.actions == (Action.NEXT,)
-    assert len(hall.slips) == 2
-    # Handed over and not final: the goods lie on the counter and go back to stock.
-    hall.do(Action.NEXT)
-    hall.pull()
-    hall.put()
-    hall.pay()
-    hall.pull()
-    hall.do(Action.DELIVER, Action.NEXT)
-    hall.as_officer(Task.VOID)
-    hall.put()
-    assert hall.screen.on_counter
-    assert hall.do(ask.Because(1)).actions == (Action.RETURNED,)
-    assert isinstance(hall.do(Action.RETURNED).outcome, GoodsReturned)
-    row = hall.terminal.journal.intents_of(hall.card.card_id)[-1]
-    assert (row.state, row.record.body.reason) == (State.RETURNED, "Barang atau uang tidak ada")
-
-
-def test_a_void_torn_and_not_done_gives_the_goods_back(hall):
-    hall.put()
-    hall.pay()
-    hall.pull()
-    hall.do(Action.DELIVER, Action.NEXT)
-    hall.as_officer(Task.VOID)
-    hall.put()
-    real = hall.card.transmit
-
-    def transmit(raw):
-        if raw[0] & 0x04:
-            hall.card.power_off()
-        return real(raw)
-
-    hall.card.transmit = transmit
-    assert isinstance(hall.do(ask.Because(0)).outcome, VoidUnknown)
-    hall.card.transmit = real
-    hall.pull()
-    hall.put()
-    assert isinstance(hall.outcome, NotVoided)
-    assert isinstance(hall.do(Action.GIVEN_BACK).outcome, GoodsGivenBack)
-    assert isinstance(hall.do(Action.NEXT), at.Family)
-
-
-def test_void_of_a_card_that_paid_nothing_here(hall):
-    hall.as_officer(Task.VOID)
-    hall.put()
-    assert isinstance(hall.outcome, VoidRefused)
-
-
-def test_bypass_by_a_supervisor_until_none_is_left(hall):
-    for n in range(3):
-        hall.put()
-        hall.do(ask.Choose(CASH), ask.SetAmount(5), ask.Begin(Task.BYPASS),
-                ask.Unlock(SUPERVISOR, WORDS))  # fmt: skip
-        assert (hall.screen.amount, hall.screen.wallet.wallet) == (5, CASH)
-        assert hall.ignores(ask.Because(len(hall.screen.reasons)))
-        hall.do(ask.Because(n))
-        if n < 2:
-            assert isinstance(hall.outcome, Redeemed)
-            hall.do(Action.DELIVER, Action.NEXT)
-        else:
-            assert isinstance(hall.outcome, BypassRefused)
-            assert hall.kiosk.job.officer is not None
-        hall.pull()
-    assert isinstance(hall.do(Action.NEXT), at.Ready)
-    assert hall.kiosk.job.officer is None  # the key is forgotten with the job
-
-
-def test_the_officer_leaves_the_pin_to_the_family(hall):
-    hall.put()
-    hall.do(ask.Choose(CASH), ask.SetAmount(5), ask.Begin(Task.BYPASS))
-    assert isinstance(hall.do(ask.Back()), at.Family)
-    hall.do(ask.Choose(CASH), ask.SetAmount(5), ask.Begin(Task.BYPASS))
-    assert isinstance(hall.pull(), at.TakenOut)
 
 
 # --- the holder's own matters --------------------------------------------------------------------
