@@ -9,7 +9,7 @@ import pytest
 from card_os.host import errors
 from card_os.host.purse import PurseSession
 from terminal import collect, journal, opening, rules, spend, sync, voiding
-from terminal.errors import JournalDamagedError
+from terminal.errors import BundleRefusedError, JournalDamagedError, TransferError
 from terminal.outcomes import (
     AmountRefused,
     Limit,
@@ -38,7 +38,7 @@ from wire.bundle import Note, Why
 from wire.cvc import Role
 from wire.entitlement import Entitlement, Lot
 from wire.log import IntentKind, Reason, RecordType
-from wire.objects import GoodsLine, Unit, Window
+from wire.objects import GoodsLine, StockDelivery, Unit, Window
 from wire.receipt import Counters
 
 WHYS = {
@@ -302,3 +302,70 @@ def test_a_bundle_is_newer_by_one_step_only_of_its_own_row():
     again = terminal.bundle(entry(card), counter=1)
     with pytest.raises(Exception, match="not newer"):
         terminal.engine.install(again)
+
+
+def test_sizes_and_days():
+    assert sync.MAX_FILE_BYTES == 67_108_864
+    assert opening.DAY_S == 86_400
+
+
+def test_a_file_at_its_largest(tmp_path, monkeypatch):
+    terminal, _ = at_work()
+    file = tmp_path / "ack"
+    raw = acknowledgement(terminal)
+    file.write_bytes(raw)
+    monkeypatch.setattr(sync, "MAX_FILE_BYTES", len(raw) - 1)
+    with pytest.raises(TransferError, match="too large"):
+        sync.import_file(terminal.engine, file)
+    monkeypatch.setattr(sync, "MAX_FILE_BYTES", len(raw))
+    assert sync.import_file(terminal.engine, file).version is None
+
+
+@pytest.mark.parametrize("ours", [bytes(32), b"\xff" * 32])
+def test_a_receipt_of_our_own_id_that_the_journal_holds_otherwise(ours):
+    terminal, card = at_work()
+    with terminal.begin(card) as visit:
+        visit.verify_pin(PIN)
+        paid = visit.redeem(FOOD, 1)
+        receipt = terminal.journal.intent(paid.intent).receipt
+        assert collect._is_own(visit, receipt)
+        with pytest.raises(opening.TurnedAwayError) as e:
+            collect._is_own(visit, replace(receipt, intent_hash=ours))
+        assert e.value.reason is Reason.RESTORED_IMAGE
+
+
+def test_what_was_taken_is_gone_in_the_same_visit():
+    terminal, card = at_work()
+    with terminal.begin(card) as visit:
+        visit.verify_pin(PIN)
+        visit.redeem(CASH, 1000)
+        assert visit.seen.credits[CASH].shown.debited == 1000
+
+
+def test_the_note_of_its_own_programme():
+    terminal, card = at_work()
+    notes = tuple(Note(n, Why.BLOCKED, str(n), "") for n in (256, 257, 258))
+    terminal.engine.install(terminal.bundle(entry(card, notes=notes)))
+    with terminal.begin(card) as visit:
+        assert spend._note(visit, 257).detail == "257"
+        assert spend._note(visit, 300) is None
+
+
+def test_a_programme_of_which_one_may_be_taken():
+    one = programme(257, FOOD, Unit.BASKET, cap=1)
+    terminal, card = at_work()
+    with terminal.begin(card):
+        pass  # LOAD
+    terminal.engine.install(terminal.bundle(
+        entry(card, terminal.issuer.entitlement(card, FOOD)), programmes=(one,)))  # fmt: skip
+    with terminal.begin(card) as visit:
+        visit.verify_pin(PIN)
+        assert isinstance(visit.redeem(FOOD, 1), Redeemed)
+
+
+@pytest.mark.parametrize("other", [b"AAAA0001", b"ZZZZ0001"])
+def test_a_delivery_for_another_terminal_is_not_installed(other):
+    terminal, card = at_work()
+    delivery = StockDelivery("SJ-1", "bulog", other, BASKET, START_S)
+    with pytest.raises(BundleRefusedError):
+        terminal.engine.install(terminal.bundle(entry(card), deliveries=(delivery,)))

@@ -10,6 +10,7 @@ import pytest
 from tests.support.purse_world import CARD_CA, ENV, ROOT, TERMINAL_CA, point
 from wire import cvc, ecdsa, tlv
 from wire.cvc import CaId, CaKind, CardExtension, LinkExtension, Role, TerminalExtension
+from wire.env import Environment
 from wire.errors import FormatError
 
 DAY = date(2026, 3, 1)
@@ -144,3 +145,18 @@ def test_the_longest_certificate(monkeypatch) -> None:
     monkeypatch.setattr(cvc, "MAX_CVC_BYTES", len(good.raw) - 2)
     with pytest.raises(FormatError, match="longer"):
         cvc.Certificate.parse(good.raw)
+
+
+@pytest.mark.parametrize("usage", [b"\x00", b"\x80", b"\x81", b"\x83", b"\xff", b""])
+def test_a_link_verifies_and_does_nothing_else(usage: bytes) -> None:
+    good = tlv.encode(0x95, b"\x82")
+    with pytest.raises(FormatError, match="usage"):
+        certified(LINK_X, CaKind.ROOT, swap(good, tlv.encode(0x95, usage)))
+
+
+@pytest.mark.parametrize("env", [Environment.LIVE, Environment.DEMO_LIVE])
+def test_the_mark_is_that_of_the_environment(env: Environment) -> None:
+    other = b"DEMO" if env.mark == b"KHBS" else b"KHBS"
+    extension = CardExtension(env, CARD_X.receipt_key)
+    with pytest.raises(FormatError, match="mark"):
+        certified(extension, CaKind.CARD_CA, issuer=CaId(other, CaKind.CARD_CA, 1))

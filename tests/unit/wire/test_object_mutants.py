@@ -11,7 +11,7 @@ import cbor2
 import pytest
 
 from tests.support import vectors
-from tests.support.purse_world import ENV, ROOT, private_key, sign
+from tests.support.purse_world import ENV, ROOT, point, private_key, sign
 from wire import bundle, cbor, chain, log, raw, receipt
 from wire.entitlement import Entitlement, Lot, Script, ScriptAction
 from wire.env import Environment
@@ -295,3 +295,12 @@ def test_a_delta_builds_on_something_older(base: int, good: bool) -> None:
 def test_the_environment_is_the_one_byte_that_stands_there() -> None:
     assert raw.domain(b"R", Environment.LIVE) == b"BTR\x01\x01"
     assert private_key(ROOT).private_numbers().private_value == ROOT
+
+
+def test_what_verifies_is_given_back() -> None:
+    body = Script.encode_body(env=ENV, card_id=bytes(8), number=1, action=ScriptAction.BLOCK,
+                              officer=0, issued=DAY, key_version=1)  # fmt: skip
+    script = Script.parse(body + sign(ROOT, body))
+    assert script.verify(point(ROOT)) is script
+    e = Entitlement.parse(entitled())
+    assert e.verify(point(ROOT)) is e
