@@ -62,12 +62,12 @@ def _pay(
     # docs/ledger.md#settlement: the evidence hashes in ledger order, concatenated.
     evidence = sha256(b"".join(e for _, e, _, _ in lines)).digest()
     ledger.post(session, [ledger.settlement(evidence, programme, provider, amount)], now_s)
-    for _, _, minor, row in lines:
-        if minor > 0:
+    for _, _, _, row in lines:
+        if row.undone_sequence is None:  # not by its sign: what costs nothing is paid once, too
             row.settlement = evidence
         else:
             row.undone_settlement = evidence
         session.add(row)
     session.flush()
-    backs = sum(minor < 0 for _, _, minor, _ in lines)
+    backs = sum(row.undone_sequence is not None for _, _, _, row in lines)
     return Payment(provider, programme, amount, len(lines) - backs, backs, evidence)
