@@ -74,6 +74,10 @@ class Loader:
         if command.p1 not in {0x00, 0x80} or command.p2 != pending["next"]:
             raise CardError(SW_P1P2, "block out of order")
         body = pending["body"] + command.data
+        # One C4 and nothing else: no domain here verifies a DAP (E2). Told at its first byte, not
+        # after the whole file.
+        if body[:1] not in {b"", bytes([TAG_LOAD_FILE])}:
+            raise CardError(SW_DATA, "a load file is one C4")
         if max(len(body) - C4_HEAD_BYTES, _announced(body)) > self.free_bytes():
             raise CardError(SW_NO_SPACE, "load file too long")
         if command.p1 == 0x00:
@@ -89,7 +93,6 @@ class Loader:
 
     def _finish(self, package: bytes, digest: bytes, body: bytes) -> None:
         items = parse_all(body)
-        # One C4 and nothing else: no domain here verifies a DAP (E2).
         require([tag for tag, _ in items] == [TAG_LOAD_FILE], "a load file is one C4")
         content = items[0][1]
         algorithm = {20: hashlib.sha1, 32: hashlib.sha256}.get(len(digest))  # GPCS names both

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from keys.kdf import StaticKeys
@@ -9,7 +10,7 @@ from keys.scp03 import Scp03Options
 from wire.errors import require
 from wire.tlv import encode
 
-__all__ = ["JCOP_LIKE", "CardProfile", "TransportKeys", "recognition_data"]
+__all__ = ["JCOP_LIKE", "CardProfile", "TransportKeys", "capability_data", "recognition_data"]
 
 SERIAL_BYTES = 4
 CPLC_BYTES = 42
@@ -66,6 +67,17 @@ def recognition_data(scp03_i: int) -> bytes:
         + encode(0x63, encode(0x06, gp + b"\x03"))
         + encode(0x64, encode(0x06, gp + b"\x04\x03" + bytes([scp03_i])))
     )
+
+
+def capability_data(scp03_i: int, key_bytes: Iterable[int]) -> bytes:
+    """Return the value of tag 67: what this security domain can do (GPCS, card capabilities).
+
+    A0 {80 the protocol, 81 its options "i", 82 the lengths of its AES keys as bits: 1 16 bytes, 2
+    24, 4 32}, 83 the hashes of a load file: 01 SHA-1, 02 SHA-256. No tokens, receipts or DAP.
+    """
+    lengths = sum(1 << (16, 24, 32).index(size) for size in key_bytes)
+    scp = encode(0x80, b"\x03") + encode(0x81, bytes([scp03_i])) + encode(0x82, bytes([lengths]))
+    return encode(0xA0, scp) + encode(0x83, b"\x01\x02")
 
 
 # A common dual-interface Java Card; the numbers are of no real batch.

@@ -17,7 +17,7 @@ from card_os.reference.errors import CardError
 from card_os.reference.keysets import KeySets, NewKeySet
 from card_os.reference.loading import Loader, read_lvs
 from card_os.reference.memory import Persistent, Transient
-from card_os.reference.profiles import recognition_data
+from card_os.reference.profiles import capability_data, recognition_data
 from keys.scp03 import Scp03Card, Scp03Options
 from keys.securechannel import (
     CardMessaging,
@@ -38,6 +38,8 @@ SD_PRIVILEGES = bytes.fromhex("9EFE80")
 INS_LOAD = 0xE8
 MAX_STORED_BYTES = 1024
 PRINTABLE_TAGS = {0x42: "iin", 0x45: "cin"}  # what STORE DATA may write
+# P1 of STORE DATA (GPCS): 80 the last block, 18 the data's structure: 00 not said, 10 BER-TLV.
+STORE_LAST, STORE_BER_TLV = 0x80, 0x10
 GLOBALPLATFORM_CLASSES = frozenset({0x00, 0x80})
 
 SW_OK = 0x9000
@@ -48,6 +50,7 @@ SW_SECURITY = 0x6982
 SW_CONDITIONS = 0x6985
 SW_DATA = 0x6A80
 SW_P1P2 = 0x6A86
+SW_NO_SPACE = 0x6A84
 SW_NOT_FOUND = 0x6A88
 SW_INS = 0x6D00
 SW_CLA = 0x6E00
@@ -230,6 +233,11 @@ class SecurityDomain:
             return _ok(encode(tag, self._record("cplc")))
         if tag == 0x66:
             return _ok(encode(tag, encode(0x73, recognition_data(int(self._options)))))
+        if tag == 0x67:
+            sizes = self._record("keybytes")
+            return _ok(encode(tag, capability_data(int(self._options), sizes)))
+        if tag == 0xCF:  # what INITIALIZE UPDATE begins with, for those who diversify keys by it
+            return _ok(encode(tag, self._record("kdd")))
         if tag == 0xE0:
             return _ok(self.keys.template())
         if tag in PRINTABLE_TAGS:
@@ -305,22 +313,19 @@ class SecurityDomain:
 
     def _install_instance(self, data: bytes, *, selectable: bool) -> None:
         package, module, aid, privileges, parameters, token = read_lvs(data, 6)
-        if token or not 5 <= len(aid) <= 16 or aid == SD_AID or len(privileges) not in {1, 3}:
-            raise CardError(SW_DATA, "AID, privileges or token")
+        if token or not 5 <= len(aid) <= 16 or aid == SD_AID:
+            raise CardError(SW_DATA, "AID or token")
+        _refuse_privileges(privileges)
         applet_parameters = dict(parse_all(parameters)).get(0xC9, b"")
         life = SELECTABLE if selectable else INSTALLED
-        privileges = privileges.ljust(3, b"\x00")
-        if any(privileges):  # no default selection, delegation or further domains here
-            raise CardError(SW_DATA, "privilege not supported")
-        self._content.install(
-            Instance(aid, package, module, privileges, life, 0, applet_parameters)
-        )
+        self._content.install(Instance(aid, package, module, bytes(3), life, 0, applet_parameters))
 
     def _make_selectable(self, data: bytes) -> None:
-        _, _, aid, _, _, token = read_lvs(data, 6)
+        _, _, aid, privileges, _, token = read_lvs(data, 6)
         instance = self._content.instances().get(aid)
         if instance is None or token:
             raise CardError(SW_DATA if token else SW_NOT_FOUND)
+        _refuse_privileges(privileges)
         if instance.life != INSTALLED:
             raise CardError(SW_CONDITIONS, "not INSTALLED")
         self._content.set_life(aid, SELECTABLE)
@@ -332,14 +337,18 @@ class SecurityDomain:
     def _delete(self, command: CommandApdu) -> ResponseApdu:
         if command.p1 or command.p2 not in {0x00, 0x80}:
             raise CardError(SW_P1P2)
-        objects = dict(parse_all(command.data))
-        aid, kvn = objects.get(0x4F), objects.get(0xD2)
-        if aid is not None:
-            if aid == SD_AID:
+        objects = parse_all(command.data)
+        # One object a command: of two, the answer could not tell which is gone. A key set goes
+        # whole (D2 alone): half a set opens nothing.
+        if len(objects) != 1:
+            raise CardError(SW_DATA, "one AID, or one key version")
+        tag, name = objects[0]
+        if tag == 0x4F:
+            if name == SD_AID:
                 raise CardError(SW_CONDITIONS, "the issuer security domain stays")
-            self._content.delete(aid, related=bool(command.p2))
-        elif kvn is not None and len(kvn) == 1 and 0xD0 not in objects:
-            self.keys.delete(kvn[0])  # whole sets only: half a set opens nothing
+            self._content.delete(name, related=bool(command.p2))
+        elif tag == 0xD2 and len(name) == 1:
+            self.keys.delete(name[0])
         else:
             raise CardError(SW_DATA, "neither an AID nor a key version")
         return _ok(b"\x00")
@@ -359,9 +368,11 @@ class SecurityDomain:
         if command.p2 == 0:
             number, so_far = 0, b""
         whole = so_far + command.data
-        if command.p1 & ~0x80 or command.p2 != number or len(whole) > MAX_STORED_BYTES:
+        if command.p1 & ~(STORE_LAST | STORE_BER_TLV) or command.p2 != number:
             raise CardError(SW_P1P2, "block out of order, or a format not supported")
-        if not command.p1 & 0x80:
+        if len(whole) > MAX_STORED_BYTES:
+            raise CardError(SW_NO_SPACE, "too much data")
+        if not command.p1 & STORE_LAST:
             self._ram["store"] = (number + 1, whole)
             return _ok(b"")
         objects = parse_all(whole)
@@ -386,6 +397,12 @@ class SecurityDomain:
         0xD8: _Row(_put_key, SecurityLevel.C_MAC, CardLife.SECURED),
         0xE2: _Row(_store_data, SecurityLevel.C_MAC, CardLife.SECURED),
     }
+
+
+def _refuse_privileges(coded: bytes) -> None:
+    """Take one or three bytes of zero: no default selection, delegation or further domains here."""
+    if len(coded) not in {1, 3} or any(coded):
+        raise CardError(SW_DATA, "privilege not supported")
 
 
 def _ok(data: bytes) -> ResponseApdu:

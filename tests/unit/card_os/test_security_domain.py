@@ -163,7 +163,7 @@ def test_get_data(card: ReferenceCard) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("size", [16, 24, 32])
-@pytest.mark.parametrize("i", [0x70, 0x60, 0x71])
+@pytest.mark.parametrize("i", [0x70, 0x60, 0x71, 0x61])
 def test_session_at_every_level(level: SecurityLevel, size: int, i: int) -> None:
     keys = key_set("k", size)
     profile = CardProfile("p", JCOP_LIKE.cplc, JCOP_LIKE.iin, i)
