@@ -12,8 +12,7 @@ from card_os.host.purse import PurseSession
 from terminal import holder, spend, voiding
 from terminal.errors import JournalError
 from terminal.guard import guarded
-from terminal.outcomes import Nothing, Outcome, Progress, Redeemed, Step, Warn
-from terminal.projection import State
+from terminal.outcomes import Nothing, Outcome, Progress, Step, Warn
 from terminal.views import Seen, WalletView
 from wire import log
 from wire.cvc import Role
@@ -175,8 +174,3 @@ class Visit:
     def has_open_intent(self) -> bool:
         """Whether an intent on this card has no outcome yet: no new debit before it has."""
         return bool(self.engine.journal.open_intents(self.card_id))
-
-    def open_handovers(self) -> list[Redeemed]:
-        """Recovered debits of which nobody has said whether goods were handed."""
-        waiting = {r.sequence for r in self.undelivered() if r.state == State.RECEIPTED}
-        return [x for x in self.seen.recovered if isinstance(x, Redeemed) and x.intent in waiting]

@@ -156,10 +156,6 @@ class PcscReader:
                 return str(name)
         raise NoReader(f"no reader matches {self._pattern.pattern!r}")
 
-    def card_present(self) -> bool:
-        """Whether a card, mute or not, is in the reader. Raises NoReader, ReaderGone."""
-        return bool(self._state(self.name())[0] & scard.SCARD_STATE_PRESENT)
-
     def glance(self, known: Glance | None = None, timeout_s: float = 0.0) -> Glance:
         """The reader now, or at its first change from ``known``. Raises NoReader, ReaderGone."""
         before = 0 if known is None else known.raw

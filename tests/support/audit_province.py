@@ -36,7 +36,6 @@ from wire.objects import GoodsLine, Unit
 STORY_RECEIPTS = 19
 """Receipts of one village's story, bulk apart, at the least."""
 PER_CARD = 20
-REGION_DAYS = 12
 CLOSED_S = START_S + 290 * DAY_S
 RENEWED_S = 15 * DAY_S
 UNITS = {"beras": Unit.GRAM, "minyak": Unit.MILLILITRE, "rupiah": Unit.RUPIAH}

@@ -53,7 +53,7 @@ def test_readers_are_chosen_by_pattern(pcscd_world: PcscdWorld) -> None:
 
 
 def test_an_empty_reader_has_no_card(reader: PcscReader) -> None:
-    assert not reader.card_present()
+    assert not reader.glance().card_in
     assert not reader.wait_for_card(0.01)
     with pytest.raises(NoCard):
         reader.connect()
