@@ -346,7 +346,11 @@ def test_a_day_in_the_hall(village: Village) -> None:
     v.picture("take-out")
     v.pull()
     v.sees("Masukkan kartu")
-    # Closing time.
+    closing_time(v)
+
+
+def closing_time(v: Village) -> None:
+    """Data is sent, in vain, and the shelf counted; what was counted is in the journal."""
     v.press("Lainnya")
     v.picture("menu")
     v.press("Kirim dan ambil data")

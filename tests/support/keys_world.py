@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass, field
 from datetime import date
@@ -29,7 +30,7 @@ from wire.chain import Citation
 from wire.cose import Sign1
 from wire.entitlement import NEVER_S, Entitlement, Lot, Script, ScriptAction
 from wire.env import PACKAGE_AID, Environment, purse_aid
-from wire.objects import Enrolment, Hotlist, Order, Parameters, StationKind
+from wire.objects import Enrolment, Hotlist, KeyRole, Order, Parameters, StationKind
 
 ENV = Environment.DEMO_LIVE
 NOW_S = 1_775_000_000  # 2026-03-31 23:33 UTC
@@ -240,3 +241,11 @@ def hash_of(raw: bytes) -> bytes:
 
 def digest(raw: bytes) -> bytes:
     return sha256(raw).digest()
+
+
+def others() -> dict[tuple[KeyRole, int], bytes]:
+    """Public keys made elsewhere, which a ceremony states: the backend's and two people's."""
+    keys = {(KeyRole.ACK, 1): Ed25519Signer.generate(os.urandom).public_key}
+    for n in (1, 2):
+        keys[KeyRole.APPROVAL, n] = Ed25519Signer.generate(os.urandom).public_key
+    return keys

@@ -1,4 +1,4 @@
-"""The ceremony, the folder, the command line, the socket and the token."""
+"""The ceremony, the folder, the command line and the socket."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -27,21 +26,19 @@ from keys.errors import (
     RevokedKeyError,
     StockError,
     StoreError,
-    TokenError,
     UnreachableError,
 )
-from keys.folder import KeyFolder, Secrets, TokenPlace
+from keys.folder import KeyFolder, Secrets
 from keys.hierarchy import Heads, make_world
 from keys.http import KeyClient
 from keys.httpserver import make_server
 from keys.issuance import MemoryIssuance
-from keys.pkcs11 import Token
 from keys.relay import CardRelay
 from keys.signer import Ed25519Signer, P256KeyAgreement, P256Signer, sign_object
 from keys.trust import TrustStore
 from tests.support import keys_world as kw
 from tests.support.keys_world import ENV, NOW_S
-from wire import cbor, cvc, ecdsa
+from wire import cbor, cvc
 from wire.chain import TrustFile
 from wire.env import Environment
 from wire.objects import FundRelease, IssuanceHead, KeyRole, LedgerHead, Order
@@ -131,19 +128,12 @@ def make_folder(path, env=ENV, **options) -> KeyFolder:
     return KeyFolder.create(path, env, SECRETS, random=os.urandom, log_n=LOG_N, **options)
 
 
-def others():
-    keys = {(KeyRole.ACK, 1): Ed25519Signer.generate(os.urandom).public_key}
-    for n in (1, 2):
-        keys[KeyRole.APPROVAL, n] = Ed25519Signer.generate(os.urandom).public_key
-    return keys
-
-
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory):
     """A folder after its ceremony, and the shares; copied by each test that writes."""
     folder = make_folder(tmp_path_factory.mktemp("keys") / "live")
     done = folder.hold_ceremony(
-        P256Signer.generate(os.urandom), others(), random=os.urandom, now_s=NOW_S, from_s=NOW_S
+        P256Signer.generate(os.urandom), kw.others(), random=os.urandom, now_s=NOW_S, from_s=NOW_S
     )
     return folder.path, done.shares
 
@@ -187,9 +177,9 @@ def test_ceremony_once_and_with_two_people(folder, tmp_path) -> None:
     root = P256Signer.generate(os.urandom)
     options = {"random": os.urandom, "now_s": NOW_S, "from_s": NOW_S}
     with pytest.raises(HierarchyError, match="already"):
-        folder.hold_ceremony(root, others(), **options)
+        folder.hold_ceremony(root, kw.others(), **options)
     fresh = make_folder(tmp_path / "fresh")
-    few = {k: v for k, v in others().items() if k != (KeyRole.APPROVAL, 2)}
+    few = {k: v for k, v in kw.others().items() if k != (KeyRole.APPROVAL, 2)}
     with pytest.raises(HierarchyError, match="two people"):
         fresh.hold_ceremony(root, few, **options)
 
@@ -502,99 +492,6 @@ def test_no_answer_and_no_problem_document(answer) -> None:
     client = KeyClient(None, httpx.MockTransport(answer))
     with pytest.raises(UnreachableError):
         client.stock()
-
-
-# --- PKCS#11 ---------------------------------------------------------------------------------
-
-LIBRARY = "/usr/lib/softhsm/libsofthsm2.so"
-
-
-@pytest.fixture(scope="module")
-def token(tmp_path_factory):
-    """One token for this process: SoftHSM reads its configuration once."""
-    if not Path(LIBRARY).exists():
-        if os.environ.get("CI"):
-            pytest.fail("SoftHSM2 is missing")
-        pytest.skip("not proved: SoftHSM2 is not installed")
-    base = tmp_path_factory.mktemp("hsm")
-    (base / "tokens").mkdir()
-    conf = base / "softhsm2.conf"
-    conf.write_text(f"directories.tokendir = {base}/tokens\nobjectstore.backend = file\n")
-    os.environ["SOFTHSM2_CONF"] = str(conf)
-    subprocess.run(
-        ["softhsm2-util", "--init-token", "--free", "--label", "betang", "--pin", "1234",
-         "--so-pin", "5678"], check=True, capture_output=True,
-    )  # fmt: skip
-    made = Token(LIBRARY, "betang", "1234")
-    yield made
-    made.close()
-
-
-def test_token_signs_by_the_same_rules(token) -> None:
-    p256, ed = token.generate_p256("a"), token.generate_ed25519("b")
-    ecdsa.verify_p256(p256.public_key, p256.sign(b"m"), b"m")
-    ecdsa.verify_ed25519(ed.public_key, ed.sign(b"m"), b"m")
-    peer = P256KeyAgreement.generate(os.urandom)
-    assert p256.ecdh(peer.public_key) == peer.ecdh(p256.public_key)
-    assert token.p256("a").public_key == p256.public_key
-    assert token.ed25519("b").public_key == ed.public_key
-    assert token.holds("a")
-    assert not token.holds("z")
-
-
-def test_token_keys_do_not_leave(token) -> None:
-    from pkcs11 import Attribute
-    from pkcs11.exceptions import PKCS11Error
-
-    key = token.generate_p256("stay")
-    assert key._private[Attribute.SENSITIVE]
-    assert not key._private[Attribute.EXTRACTABLE]
-    with pytest.raises(PKCS11Error):
-        key._private[Attribute.VALUE]
-
-
-def test_an_extractable_key_is_not_used(token, monkeypatch) -> None:
-    from pkcs11 import Attribute
-
-    monkeypatch.setattr("keys.pkcs11._PRIVATE", {Attribute.SENSITIVE: False,
-                                                 Attribute.EXTRACTABLE: True})  # fmt: skip
-    with pytest.raises(TokenError, match="leave"):
-        token.generate_p256("loose")
-
-
-def test_token_refusals(token) -> None:
-    token.generate_p256("once")
-    with pytest.raises(TokenError, match="already"):
-        token.generate_p256("once")
-    with pytest.raises(TokenError):
-        token.p256("missing")
-    with pytest.raises(TokenError, match="kind"):
-        token.ed25519("once")
-    with pytest.raises(TokenError):
-        Token(LIBRARY, "no such token", "1234")
-    with pytest.raises(TokenError):
-        Token("/nonexistent.so", "betang", "1234")
-
-
-def test_a_token_without_eddsa_says_so(token, monkeypatch) -> None:
-    monkeypatch.setattr(token, "_mechanisms", set())
-    with pytest.raises(TokenError, match="EdDSA"):
-        token.generate_ed25519("c")
-
-
-def test_a_hierarchy_on_the_token(token, tmp_path) -> None:
-    secrets = Secrets("frasa", "1234")
-    folder = KeyFolder.create(
-        tmp_path / "hsm", ENV, secrets, random=os.urandom, log_n=LOG_N,
-        place=TokenPlace(LIBRARY, "betang"),
-    )  # fmt: skip
-    folder.hold_ceremony(
-        P256Signer.generate(os.urandom), others(), random=os.urandom, now_s=NOW_S, from_s=NOW_S
-    )
-    assert {k["where"] for k in folder.config["keys"].values()} == {"pkcs11"}
-    service = folder.service(secrets, MemoryIssuance(), clock=lambda: NOW_S, random=os.urandom)
-    cert = cvc.Certificate.parse(service.personaliser_certificate())
-    assert folder.trust().terminal_certificate(cert)
 
 
 def test_worlds_do_not_mix() -> None:
