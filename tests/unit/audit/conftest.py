@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.audit.report import Report, make
-from tests.sim.test_frauds import FRAUDS
+from backend.audit.report import Report
 from tests.support.audit_files import write
 from tests.support.audit_story import tell
+from tests.support.fraud_reports import fraud_reports
 from wire import cbor
 
 
@@ -43,9 +43,4 @@ def copied(honest: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def frauds() -> dict[str, Report]:
     """The auditor's report over each named fraud."""
-    reports = {}
-    for name, (_, commit) in FRAUDS.items():
-        story = tell()
-        commit(story)
-        reports[name] = make(story.w.audited())
-    return reports
+    return {name: report for name, (_, report) in fraud_reports().items()}

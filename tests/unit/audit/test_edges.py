@@ -14,6 +14,7 @@ from keys.hierarchy import Heads
 from tests.support.audit_frauds import FRAUDS
 from tests.support.audit_story import CASH, FOOD, SCHOOL, Story, enrol, tell
 from tests.support.audit_world import DAY_S, OIL, RICE, RUPIAH, AuditWorld, SoftCard
+from tests.support.fraud_reports import ONE_WORKER
 from wire import log
 from wire.chain import TrustFile
 from wire.entitlement import ScriptAction
@@ -236,6 +237,7 @@ def test_a_head_of_a_revoked_key_beyond_its_revocation_does_not_count() -> None:
     assert judge(build(export, revoked(s, KeyRole.ACK, heads_of(s)), allow_demo=True)) == []
 
 
+@ONE_WORKER
 def test_findings_are_listed_once_and_as_json(frauds: dict[str, Report]) -> None:
     for name, report in frauds.items():
         assert len(set(report.findings)) == len(report.findings), name

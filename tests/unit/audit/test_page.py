@@ -17,6 +17,7 @@ from backend.audit.page import page
 from backend.audit.report import Report, make
 from keys.errors import RevokedKeyError, UnknownKeyError
 from tests.support.audit_story import tell
+from tests.support.fraud_reports import ONE_WORKER
 from wire.errors import FormatError, SignatureInvalidError
 from wire.invariants import TITLES
 from wire.objects import Unit
@@ -83,11 +84,13 @@ def test_every_fraud_is_told_in_both_languages_and_nothing_english_in_indonesian
         assert "{" not in indonesian + page(report, "en"), name
 
 
+@ONE_WORKER
 def test_frauds_raise_most_facts(frauds: dict[str, Report]) -> None:
     told = {f.what.fact for report in frauds.values() for f in report.findings}
     assert len(told) > 80
 
 
+@ONE_WORKER
 def test_the_page_of_every_fraud_names_stations_and_cards(frauds: dict[str, Report]) -> None:
     """Hex is left only for hashes and for what the export does not know."""
     for name, report in frauds.items():

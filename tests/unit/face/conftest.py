@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.audit import report
 from backend.face.alter import Source
 from backend.face.book import Book, load
-from tests.sim.test_frauds import FRAUDS
 from tests.support.audit_files import write
 from tests.support.audit_story import Story, bulk, tell
+from tests.support.fraud_reports import fraud_reports
 
 
 def source_of(story: Story, folder: Path) -> Source:
@@ -42,11 +41,5 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Book:
 @pytest.fixture(scope="session")
 def frauds() -> dict[str, Book]:
     """The book of each named fraud, made in memory."""
-    books = {}
-    for name, (_, commit) in FRAUDS.items():
-        story = tell()
-        commit(story)
-        export = story.w.finish()
-        nowhere = Source(Path("export"), Path("trust.cbor"), allow_demo=True)
-        books[name] = Book(nowhere, export, report.make(story.w.audited(export)))
-    return books
+    nowhere = Source(Path("export"), Path("trust.cbor"), allow_demo=True)
+    return {name: Book(nowhere, *made) for name, made in fraud_reports().items()}

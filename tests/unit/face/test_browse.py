@@ -17,6 +17,7 @@ from backend.face.codes import CODES
 from backend.face.lines import Count, RefKind
 from backend.face.parts import LAYOUTS, parts
 from backend.face.proof import Outcome, Step
+from tests.support.fraud_reports import ONE_WORKER
 from wire.chain import IssuanceEntry, LedgerEntry
 from wire.cvc import Certificate
 from wire.entitlement import Entitlement, Script
@@ -115,6 +116,7 @@ def test_every_line_opens_something(book: Book) -> None:
             assert found == ref, line
 
 
+@ONE_WORKER
 def test_with_a_fraud_the_figures_stay_the_reports(frauds: dict[str, Book]) -> None:
     for name, book in frauds.items():
         for row, p in zip(browse.programme_table(book).rows, book.report.programmes, strict=True):
@@ -126,6 +128,7 @@ def test_with_a_fraud_the_figures_stay_the_reports(frauds: dict[str, Book]) -> N
         assert shown == sorted(book.report.findings, key=lambda f: int(f.invariant)), name
 
 
+@ONE_WORKER
 def test_most_findings_lead_to_their_evidence(frauds: dict[str, Book]) -> None:
     links = [
         link.href

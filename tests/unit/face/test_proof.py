@@ -9,6 +9,7 @@ import pytest
 from backend.face.book import Book
 from backend.face.gather import papers_of, receipt_view
 from backend.face.proof import CHECKS, Outcome, Papers, Step, prove
+from tests.support.fraud_reports import ONE_WORKER
 from wire.env import Environment
 from wire.receipt import Receipt
 
@@ -165,6 +166,7 @@ def test_every_step_is_made(book: Book) -> None:
     assert [c.step for c in prove(book.world.trust, papers(book))] == list(Step)
 
 
+@ONE_WORKER
 def test_the_page_of_every_receipt_of_every_fraud_can_be_made(frauds: dict[str, Book]) -> None:
     failing = 0
     for book in frauds.values():
