@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -107,25 +106,14 @@ class Village:
         self.slips: list[object] = []
         self.board = Board()
         self.worker = KioskThread(self.make, self.reader)
-        self.card_s = self.connect_s = 0.0
 
     def make(self) -> Kiosk:
-        engine = self.terminal.restart()
-        begin = engine.begin
-
-        def timed(*arguments):
-            found = begin(*arguments)
-            self.card_s = time.monotonic() - self.connect_s
-            return found
-
-        engine.begin = timed
-        counter = Counter(engine, self.place, self.print)
+        counter = Counter(self.terminal.restart(), self.place, self.print)
         return Kiosk(counter, connect=self.connect, unlock=self.unlock,
                      publish=self.board.publish, carry=self.carry)  # fmt: skip
 
     def connect(self):
         """Power-up is the card's time, and begins here."""
-        self.connect_s = time.monotonic()
         return self.reader.connect()
 
     def print(self, lines):
