@@ -15,10 +15,11 @@ from sqlmodel import select
 
 from backend.audit.report import Report
 from backend.audit.verify import verify
-from backend.models import DecisionRow, EntitlementRow, Payable, ReceiptRow
+from backend.models import DecisionRow, EntitlementRow, Payable, ReceiptRow, Station
 from tests.support import world_steps as steps
 from tests.support.terminal_world import PIN
 from tests.support.world_sim import Point, SimCard, World, require
+from wire import cbor
 from wire.cvc import Role
 from wire.objects import DecisionKind
 from wire.purse import Life
@@ -99,7 +100,9 @@ def judge(w: World, folder: Path) -> Verdict:
         owed = {p.receipt: p for p in session.exec(select(Payable))}
         issued = list(session.exec(select(EntitlementRow)))
         decisions = list(session.exec(select(DecisionRow)))
-    missing = _check_receipts(w, rows)
+        pending = {(s.station, n) for s in session.exec(select(Station)) if s.pending
+                   for n in cbor.decode(s.pending)}  # fmt: skip
+    missing = _check_receipts(w, rows, pending)
     settled = _check_payables(w, rows, owed)
     _check_wallets(w, issued, decisions, rows)
     _check_clones(w)
@@ -134,8 +137,14 @@ def audit(w: World, folder: Path) -> Report:
     return verify(folder / "export", folder / "trust.cbor", allow_demo=True)
 
 
-def _check_receipts(w: World, rows: dict[bytes, ReceiptRow]) -> int:
-    """What the backend holds was signed by a card; what it lacks can be explained."""
+def _check_receipts(
+    w: World, rows: dict[bytes, ReceiptRow], pending: set[tuple[bytes, int]]
+) -> int:
+    """What the backend holds was signed by a card; what it lacks can be explained.
+
+    A receipt that no answer brought stays on its card. With the card gone for good, its terminal is
+    lost too, or lists the intent as pending for ever: what a decision writes off.
+    """
     for digest in rows:
         require(digest in w.receipts, "the backend holds a receipt that no card signed")
     reachable = {c.card_id for c in w.held}
@@ -143,7 +152,8 @@ def _check_receipts(w: World, rows: dict[bytes, ReceiptRow]) -> int:
     lost = {p.name for p in w.points if p.is_lost} | {p.name for p in w.images}
     for r in missing:
         is_clones = any(c.is_clone or c.is_cloned for c in w.cards if c.card_id == r.card_id)
-        why = r.terminal_id in lost and r.card_id not in reachable
+        is_told = r.terminal_id in lost or (r.terminal_id, r.terminal_sequence) in pending
+        why = is_told and r.card_id not in reachable
         require(
             why or is_clones or _is_refused_everywhere(w, r),
             f"receipt {r.card_id.hex()}/{r.sequence} of {r.terminal_id!r} never came home",
