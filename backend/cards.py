@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 
 from backend import objects
 from backend.errors import UnknownError
-from backend.models import Card, EntitlementRow, Family, Row
+from backend.models import Card, EntitlementRow, Row
 from wire.cose import Sign1
 from wire.objects import DecreeAnnex, FieldVerification, Order, Programme
 
@@ -118,12 +118,6 @@ def _open(session: Session, desk: bytes | None, now_s: int) -> list[tuple[Order,
         for digest, order in objects.payloads_of(session, Order)
         if digest not in used and order.valid_until_s > now_s and desk in {None, order.desk}
     ]
-
-
-def village_of(session: Session, family: bytes) -> str:
-    """The village code of a family; empty when it is not in the registry."""
-    found = session.get(Family, family)
-    return found.village_code if found else ""
 
 
 def newest_entitlements(session: Session, card_id: bytes) -> list[EntitlementRow]:

@@ -36,7 +36,6 @@ from wire.env import Environment
 from wire.objects import DecisionKind, Programme
 from wire.raw import MAX_LOADED
 
-MAX_WISHES = 20_000
 DAY_S = 86_400
 HEADROOM_ROUNDS = 2
 """Rounds that may be decreed and loaded elsewhere while a station works with one bundle: a bundle

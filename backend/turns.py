@@ -21,8 +21,6 @@ from backend.errors import BusyError
 
 POLL_S = 0.02
 WAIT_S = 120.0
-Acquire = Callable[[], Callable[[], None] | None]
-"""Try once: how to give the lock back, or None while another holds it."""
 
 
 class Turns:

@@ -60,8 +60,6 @@ NAMED_ONCE = {
     "C_MAC_C_ENC_R_MAC": "a level of SCP03 that is opened by its number, as every level is",
     "U8": "the smallest of the whole numbers of wire.schema, which other formats may use",
     "key_statements": "a trust file's one list that no program of ours reads by itself",
-    # Of backend, to be taken out with the next change there.
-    "ALL_ROWS": "", "Acquire": "", "MAX_WISHES": "", "station_at": "", "village_of": "",
 }  # fmt: skip
 
 

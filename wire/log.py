@@ -286,7 +286,7 @@ class Desk(Shape):
 
 
 class CardSaid(IntEnum):
-    """What a card proved to be that the desk read and did not work on."""
+    """What a card proved to be that was read and not worked on."""
 
     FOREIGN = 1
     BLANK = 2
@@ -302,8 +302,9 @@ class CardSaid(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CardRead(Shape):
-    """An officer had a card read and was told ``said``: durable before it was shown.
+    """A card was read and nothing else done with it; ``said`` is what was shown.
 
+    At a desk durable before it is shown; in a hall written when the card leaves, always PURSE.
     PURSE and only PURSE: state and wallets of a family's card were shown. ``card_id`` None if
     neither the card nor the desk named it.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 from backend.audit.build import name_of
 from backend.audit.load import UPLOAD_NAME, Export, read
-from backend.audit.model import Card, Held, Place, Station, World
+from backend.audit.model import Card, Held, Place, World
 from backend.audit.names import Names
 from backend.audit.report import ProgrammeLine, Report
 from backend.audit.verify import judge
@@ -235,10 +235,6 @@ class Book:
             if match:
                 found[match[1]].append((int(match[2]), int(match[3]), file.raw))
         return found
-
-    def station_at(self, place: Place) -> Station:
-        """The station in whose chain this stands."""
-        return self.world.stations[place.station]
 
     # --- from a name to its page ------------------------------------------------------------
 

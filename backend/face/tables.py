@@ -14,7 +14,6 @@ from ui import show
 from wire.invariants import TITLES
 
 Cell = str | int
-ALL_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
