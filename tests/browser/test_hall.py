@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,7 +58,6 @@ NAMED = tuple(
               title_en=TITLES[p.wallet][1]) for p in PROGRAMMES
 )  # fmt: skip
 WAIT_MS = 8_000
-INSERTIONS = int(os.environ.get("BETANG_INSERTIONS", "0"))  # set by make bench-faces
 
 
 LONG_TITLES = (
@@ -231,16 +226,6 @@ OVERFLOW = """() => {
     if (e.getBoundingClientRect().bottom > innerHeight + 1) say('below', e);
   return bad;
 }"""
-PIXELS = """() => { window.seen = {};
-  new MutationObserver(() => {
-    const name = document.querySelector('[data-busy]') ? 'busy'
-      : document.querySelector('.wallets') ? 'family' : null;
-    if (!name || name in seen) return;
-    requestAnimationFrame(() => { const after = new MessageChannel();
-      after.port1.onmessage = () => {
-        seen[name] ??= performance.timeOrigin + performance.now(); };
-      after.port2.postMessage(0); });
-  }).observe(document.getElementById('live'), {childList: true, subtree: true}); }"""
 
 
 class Upriver(Village):
@@ -564,32 +549,3 @@ def test_the_longest_names_and_300_goods(upriver: Village) -> None:
     v.sees("Sesi ditutup")
     expect(v.page.locator("tbody tr")).to_have_count(MANY + 3)
     v.small_and_large("many-closed")
-
-
-@pytest.mark.skipif(not INSERTIONS, reason="measured by make bench-faces")
-def test_event_to_pixels(village: Village) -> None:
-    """Reader event to the first changed pixels, and to the family's screen less the card's time."""
-    v = village
-    v.enter("11", "Buka")
-    v.sees("Masukkan kartu")
-    v.page.evaluate(PIXELS)
-    first, family = [], []
-    for _ in range(INSERTIONS):
-        v.page.evaluate("seen = {}")
-        v.put()
-        v.sees("Bisa diambil")
-        seen = v.page.evaluate(
-            "new Promise(r => requestAnimationFrame(() => setTimeout(() => r(seen))))"
-        )
-        came_ms = v.worker.card_came_s * 1000
-        first.append(seen.get("busy", seen["family"]) - came_ms)
-        family.append(seen["family"] - came_ms - v.card_s * 1000)
-        v.press("Selesai")
-        v.pull()
-        v.sees("Masukkan kartu")
-    figures = {"reader event to first pixels, ms": round(statistics.median(first)),
-               "to the family's screen less the card's time, ms": round(statistics.median(family)),
-               "insertions": len(first)}  # fmt: skip
-    (SCREENS.parent / "hall-pixels.json").write_text(json.dumps(figures))
-    sys.stderr.write(f"{figures}\n")
-    assert statistics.median(first) < 300

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,16 @@ from card_os.host.errors import (
     KeyUnknownError,
     NotPermittedError,
 )
+from keys.enrol import Provision, StationRequest
 from keys.errors import ApprovalError, KeysError, RevokedKeyError, SessionRefusedError
 from keys.hierarchy import Root, new_signer
 from keys.issuance import IssuanceItem, object_item
 from keys.kdf import diversify
 from keys.scp03 import Scp03Host
 from keys.securechannel import SecurityLevel
-from keys.signer import sign_object
+from keys.signer import Signer, sign_object
 from terminal.carry import apply_acknowledgement, install_bundle
+from terminal.config import Config, Folder
 from terminal.errors import AcknowledgementRefusedError, BundleRefusedError
 from terminal.outcomes import CardRefused, Stop, TerminalRefused
 from terminal.visit import Visit
@@ -43,6 +46,7 @@ from wire.log import Reason, Record, Upload
 from wire.objects import (
     Acknowledgement,
     DecisionKind,
+    Enrolment,
     FundRelease,
     Hotlist,
     KeyRole,
@@ -374,6 +378,12 @@ def test_the_issuer_key(town: Town) -> None:
     settles(town)
 
 
+def falsely_enrolled(town: Town, thief: Signer, asked: StationRequest, honest: bytes) -> bytes:
+    """An honest provision file, the enrolment in it by the thief."""
+    false = Enrolment(asked.station, asked.kind, asked.log_key, "*", "Palsu", town.clock())
+    return bytes(dataclasses.replace(Provision.parse(honest), enrolment=town.sign(thief, false)))
+
+
 def test_the_registry_key(town: Town) -> None:
     hall = town.hall()
     card = honest(town, hall)
@@ -393,6 +403,11 @@ def test_the_registry_key(town: Town) -> None:
     with pytest.raises(RevokedKeyError):
         town.office.trust.verify(TerminalLost, bytes(closing))
     other = town.hall("TERM0002")  # enrolled by the second key
+    unborn = Folder(town.folder / "TERM0003", demo=True, log_n=10)
+    request = unborn.create(Config(station="TERM0003", environment=ENV), WORDS, town.world.random)
+    for folder, asked in ((unborn, request), (other.folder, other.request)):
+        with pytest.raises(RevokedKeyError):  # one is not enrolled yet, one holds an honest one
+            folder.provision(falsely_enrolled(town, thief, asked, other.provision), WORDS)
     hall.sync()
     hall.reopen()  # the enrolment by the first still opens the terminal
     hall.pay(card)

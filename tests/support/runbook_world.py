@@ -235,11 +235,11 @@ class Hall:
         request = self.folder.create(Config(station=name, environment=ENV), WORDS,
                                      town.world.random)  # fmt: skip
         self.request = request
-        provision = town.office.enrol(request, "*", "Balai Desa")
+        self.provision = town.office.enrol(request, "*", "Balai Desa")
         self.officer_request = self.folder.make_officer(Role.SUPERVISOR, SUPERVISOR, WORDS,
                                                         town.world.random)  # fmt: skip
         self.officer_certificate = town.office.certify_officer(self.officer_request)
-        self.folder.provision(provision, WORDS)
+        self.folder.provision(self.provision, WORDS)
         self.reopen()
         self.engine.open_shift(5)
 

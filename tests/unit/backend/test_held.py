@@ -7,7 +7,7 @@ from sqlmodel import col, select
 
 from backend.errors import FundsError
 from backend.held import Held, Past
-from backend.models import Issuance, ReceiptRow, Row, fresh
+from backend.models import DecisionRow, Issuance, ReceiptRow, Row, fresh
 from keys.issuance import IssuanceItem
 from keys.signer import P256Signer
 from tests.support.backend_world import CASH, ENV, BackendWorld, SoftCard, SoftStation
@@ -15,7 +15,7 @@ from tests.unit.backend.test_ingest import findings, held, payables
 from wire import log
 from wire.chain import Citation, IssuanceKind
 from wire.entitlement import Entitlement, Lot
-from wire.objects import KeyRole
+from wire.objects import DecisionKind, KeyRole
 from wire.receipt import ReceiptKind, link_of
 
 
@@ -138,6 +138,59 @@ def test_l_is_counted_on_within_one_append(ready: BackendWorld, card: SoftCard) 
     ]
     with pytest.raises(FundsError, match="rises exactly"):
         ready.office.append_many(items)
+
+
+def _decided(ready: BackendWorld, card: SoftCard, kind: DecisionKind) -> Citation:
+    """A receipt of 10,000 that was not served, decided over in this way."""
+    station = ready.terminal(b"TERM0001")
+    station.debit(card, CASH, 10_000, deliver=False)
+    station.send()
+    ready.office.decide(kind, card.card_id, CASH, first=1, last=1, amount=10_000,
+                        number="K-1", reason="tidak dilayani")  # fmt: skip
+    with ready.office.db.read() as session:
+        return Citation(session.exec(select(DecisionRow)).one().hash, 0)
+
+
+@pytest.mark.parametrize(("kind", "step", "why"), [
+    (DecisionKind.RETURN, 9_999, "another amount"),
+    (DecisionKind.RETURN, 10_001, "another amount"),
+    (DecisionKind.PAY, 10_000, "gives nothing"),
+])  # fmt: skip
+def test_a_decision_funds_what_it_says_and_nothing_else(
+    ready: BackendWorld, card: SoftCard, kind: DecisionKind, step: int, why: str
+) -> None:
+    cause = _decided(ready, card, kind)
+    item = IssuanceItem(IssuanceKind.ENTITLEMENT, _signed(ready, card, step, 1), cause=cause)
+    with pytest.raises(FundsError, match=why):
+        ready.office.append_many([item])
+
+
+def test_a_decision_is_for_one_wallet(ready: BackendWorld, card: SoftCard) -> None:
+    cause = _decided(ready, card, DecisionKind.RETURN)
+    with ready.office.db.write() as session:  # as if it had been another wallet's
+        session.exec(select(DecisionRow)).one().wallet = CASH + 1
+    item = IssuanceItem(IssuanceKind.ENTITLEMENT, _signed(ready, card, 10_000, 1), cause=cause)
+    with pytest.raises(FundsError, match="this card and wallet"):
+        ready.office.append_many([item])
+
+
+def test_a_decision_funds_one_step(ready: BackendWorld, card: SoftCard) -> None:
+    cause = _decided(ready, card, DecisionKind.RETURN)
+    items = [
+        IssuanceItem(IssuanceKind.ENTITLEMENT, _signed(ready, card, n * 10_000, n), cause=cause)
+        for n in (1, 2)
+    ]
+    with pytest.raises(FundsError, match="used"):
+        ready.office.append_many(items)
+    ready.office.append_many(items[:1])
+
+
+def test_a_decision_is_for_one_card(ready: BackendWorld, card: SoftCard) -> None:
+    cause = _decided(ready, card, DecisionKind.RETURN)
+    other = next(c for c in ready.cards(12) if CASH in c.wallets and c.card_id != card.card_id)
+    item = IssuanceItem(IssuanceKind.ENTITLEMENT, _signed(ready, other, 10_000, 1), cause=cause)
+    with pytest.raises(FundsError, match="this card and wallet"):
+        ready.office.append_many([item])
 
 
 def test_an_item_twice_in_one_append_is_entered_once(ready: BackendWorld, card: SoftCard) -> None:
