@@ -2,7 +2,8 @@
 
 Rows are funded in their order, as far as the money released for their programme goes; the first
 that does not fit waits, and with it all behind it, so that nobody is passed over. Every step of
-L cites one row or one decision; a re-issue without a step carries a newer acknowledgement.
+L cites one row or one decision; a re-issue without a step carries a newer acknowledgement, or takes
+the place of one whose key the cards no longer keep.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from sqlmodel import Session, col, func, select
 
-from backend import cards, objects
+from backend import cards, issuance, objects
 from backend.errors import UnknownError, WalletFullError
 from backend.importing import midnight_s
 from backend.models import (
@@ -28,9 +29,9 @@ from backend.models import (
     Row,
 )
 from keys.service import EntitlementWish
-from wire import dates
+from wire import cvc, dates
 from wire.bundle import Ceiling
-from wire.chain import Citation
+from wire.chain import Citation, IssuanceKind
 from wire.entitlement import CERTIFICATE_HASH_BYTES, MAX_LOTS, NEVER_S, Entitlement, Lot
 from wire.env import Environment
 from wire.objects import DecisionKind, Programme
@@ -87,17 +88,33 @@ def steps(session: Session, now_s: int, only: bytes | None = None) -> Iterator[S
         touched.add((step.card.card_id, step.programme.wallet))
         yield step
     by_wallet = {p.wallet: p for p in programmes.values()}
-    newest = Newest(session, only)
+    newest, kept = Newest(session, only), lowest_kept(session)
     live = select(Card).where(col(Card.scrapped).is_(False), Card.blocked_version == 0)
     if only is not None:
         live = live.where(Card.card_id == only)
     for card in session.exec(live.order_by(col(Card.card_id))):
-        if not card.acknowledged:
-            continue
-        for wallet, acknowledged, _ in newest.of(card.card_id):
-            if acknowledged < card.acknowledged and (card.card_id, wallet) not in touched:
+        for wallet, acknowledged, raw in newest.of(card.card_id):
+            if (card.card_id, wallet) in touched:
+                continue
+            if acknowledged < card.acknowledged or Entitlement.parse(raw).key_version < kept:
                 programme = by_wallet[wallet]
                 yield Step(card, programme, 0, None, expiries[programme.code])
+
+
+def lowest_kept(session: Session) -> int:
+    """The lowest version of the issuer key in a card that has every link; 0 without links.
+
+    A card has two slots and empties those below the newest link's lowest (card_os/SPEC.md, link):
+    what an older key signed and the card has not taken, it takes no more.
+    """
+    links = [cvc.Certificate.parse(raw) for raw in issuance.items_of(session, IssuanceKind.LINK)]
+    kept = sorted(
+        (subject.version, link.extension.lowest_kept)
+        for link in links
+        if (subject := cvc.CaId.parse(link.subject)).kind == cvc.CaKind.ISSUER
+        and isinstance(link.extension, cvc.LinkExtension)
+    )
+    return max(kept[-2:][0][0], kept[-1][1]) if kept else 0
 
 
 def _raising(

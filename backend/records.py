@@ -309,9 +309,10 @@ class Reader:
         known = self.book.session.exec(
             select(Object.id).where(Object.hash == body.bundle, col(Object.raw).is_not(None))
         ).first()
-        if known is None:
+        if known is None:  # nor is its hotlist, which may name other cards than the office's does
             self.fault(19, record, "a bundle that the issuance log does not hold")
-        self.station.hotlist_version = max(self.station.hotlist_version, body.hotlist_version)
+        else:
+            self.station.hotlist_version = max(self.station.hotlist_version, body.hotlist_version)
         self.station.synced_s = record.time_s
         self.station.pending = cbor.encode([*body.pending])
         reserves.synced(self.book, self.station.station, record.hash)

@@ -360,8 +360,11 @@ class Roster:
         return [_certificate(x) for x in self._raws("SELECT raw FROM certificate")]
 
     def links(self) -> list[cvc.Certificate]:
-        """All links."""
-        return [_certificate(x) for x in self._raws("SELECT raw FROM link")]
+        """The links that a card in use may lack: not the first of a kind, which every card had
+        before it left the desk and takes no second time (docs/adr/0007).
+        """
+        held = (_certificate(x) for x in self._raws("SELECT raw FROM link"))
+        return [x for x in held if cvc.CaId.parse(x.subject).version > 1]
 
     def deliveries(self) -> list[tuple[bytes, StockDelivery]]:
         """(hash, delivery) of every stock delivery named in bundles."""

@@ -297,8 +297,9 @@ class _Reader:
             card.unlogged.add((item.wallet, item.entitlement_sequence))
 
     def _sync(self, place: Place, body: log.Sync) -> None:
-        self.hotlist = max(self.hotlist, body.hotlist_version)
-        if body.bundle not in self.world.names:
+        if body.bundle in self.world.names:
+            self.hotlist = max(self.hotlist, body.hotlist_version)
+        else:
             self.world.set_aside(
                 Invariant.ISSUANCE_LOG,
                 place.name,

@@ -115,7 +115,8 @@ class _Replay:
                 self._release(lost.terminal, thing.hash, order[0], is_lost=True)
             case Place():
                 body, state = thing.record.body, self.stations[thing.station]
-                state.hotlist = max(state.hotlist, body.hotlist_version)
+                if body.bundle in self.world.names:
+                    state.hotlist = max(state.hotlist, body.hotlist_version)
                 state.pending = tuple(body.pending)
                 self._release(thing.station, thing.record.hash, order[0], is_lost=False)
             case Held():

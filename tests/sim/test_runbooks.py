@@ -323,8 +323,10 @@ def test_the_terminal_ca(town: Town) -> None:
     card = honest(town, hall)
     forged = town.forged_certificate(town.signer(KeyRole.TERMINAL_CA), Role.TERMINAL)
     take(town, card, forged)
-    town.replace(KeyRole.TERMINAL_CA)
+    assert hall.engine.roster.links() == []  # the first of each kind stay at the desk (ADR 7)
+    made = town.replace(KeyRole.TERMINAL_CA)
     hall.sync()
+    assert [link.public_key for link in hall.engine.roster.links()] == [made.public_key]
     assert hall.begin(card) == TerminalRefused(Stop.CARD_REFUSES_US)  # not renewed yet
     town.office.renew(hall.request)
     hall.sync()
@@ -369,11 +371,16 @@ def test_the_issuer_key(town: Town) -> None:
     with at_the_backends_time(), pytest.raises(CardRefusedError):
         card.load_raw(forged_entitlement(town, card, 9))
     hall.sync()
-    town.office.entitle()  # issued anew with the next acknowledged receipt, by the second key
-    newest = [Entitlement.parse(raw) for raw in town.office.entitlements_of(card.card_id)]
-    assert 2 in {e.key_version for e in newest}
+    idle = town.cards[2]  # has taken nothing yet, and now meets the link first
+    assert isinstance(hall.begin(idle), Visit)
+    town.office.entitle()  # all anew by the second key: cards keep the first no more
+    for each in (card, idle):
+        newest = [Entitlement.parse(raw) for raw in town.office.entitlements_of(each.card_id)]
+        assert {e.key_version for e in newest} == {2}
+    assert town.office.entitle() == (0, [])
     hall.sync()
     hall.pay(card)
+    hall.pay(idle)
     hall.sync()
     settles(town)
 

@@ -65,14 +65,14 @@ class Town:
         self.folder = folder
         self.world: BackendWorld = backend_world.make(folder, url, seed)
         self.office, self.clock, self.keys = self.world.office, self.world.clock, self.world.keys
-        self.world.import_all(rows=6)
+        self.world.import_all(rows=9)
         self.world.desk()
         self.issuer = Bridge(self.world)
         self.office.order_cards(DESK)
         with at_the_backends_time():
             wanted = [o for o in self.office.orders(DESK)
                       if SCHOOL in Order.parse(Sign1.parse(o).payload).wallets]  # fmt: skip
-            self.cards = [self.issuer.issue(raw) for raw in wanted[:2]]
+            self.cards = [self.issuer.issue(raw) for raw in wanted[:3]]
         self.office.entitle()
 
     def reborn(self, url: str) -> None:

@@ -22,6 +22,7 @@ from tests.unit.backend.test_losses import (
     supervised_void,
     supervisor,
 )
+from tests.unit.backend.test_ingest import held
 from wire import log
 from wire.objects import DecisionKind
 
@@ -80,6 +81,23 @@ def test_it_clears_with_the_sync_of_the_last_terminal(
     sync = second.records[-1].hash
     assert entries(ready, ledger.Kind.RESERVE_CLEARED) == [sync]
     assert audited(ready, tmp_path / "over") == set()
+
+
+def test_a_bundle_that_nobody_issued_tells_nobody_of_the_block(
+    ready: BackendWorld, card: SoftCard, two: tuple[SoftStation, SoftStation], tmp_path: Path
+) -> None:
+    first, second = two
+    moved(ready, card)
+    false = log.Sync(9, 9, b"\x07" * 32, 99, ())  # by a stolen policy key, in force there
+    for station in (first, second):
+        station.add(false)
+        station.send()
+    assert reserved(ready) == 5
+    assert audited(ready, tmp_path / "a") == {19}
+    paid = first.debit(card, CASH, 5)[1]
+    first.send()
+    assert held(ready)[card.card_id.hex(), paid.sequence] != "blocked"
+    assert audited(ready, tmp_path / "b") == {19}
 
 
 def test_a_pending_intent_keeps_it_until_a_later_sync(
