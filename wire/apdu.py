@@ -44,7 +44,7 @@ class CommandApdu:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one short C-APDU of case 1 to 4; left-over bytes are refused."""
+        """Read one short C-APDU of case 1 to 4; :class:`FormatError`, for left-over bytes too."""
         require(len(raw) >= 4, "APDU shorter than its header")
         (cla, ins, p1, p2), body = raw[:4], raw[4:]
         if not body:
@@ -65,14 +65,14 @@ class CommandApdu:
 
 @dataclass(frozen=True, slots=True)
 class ResponseApdu:
-    """One R-APDU: data (0..256 bytes) and the status word."""
+    """One R-APDU: data (0..256 bytes) and the status word, 0000..FFFF."""
 
     data: bytes
     sw: int
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one R-APDU."""
+        """Read one R-APDU of 2 to 258 bytes; :class:`FormatError`."""
         if not 2 <= len(raw) <= MAX_RESPONSE_DATA_BYTES + 2:
             raise FormatError("R-APDU of impossible length")
         return cls(raw[:-2], int.from_bytes(raw[-2:], "big"))

@@ -101,12 +101,15 @@ class Bundle(SignedShape):
 
 
 def pack(signed: bytes) -> bytes:
-    """The file of one signed bundle."""
+    """The file of one signed bundle (its COSE bytes)."""
     return zlib.compress(signed, 9)
 
 
 def unpack(raw: bytes) -> bytes:
-    """The signed bundle of one file; at most 64 MiB, nothing behind the stream."""
+    """The signed bundle (COSE bytes, at most 64 MiB) of one file, its signature not looked at.
+
+    :class:`FormatError` for a damaged or longer stream and for bytes behind it.
+    """
     stream = zlib.decompressobj()
     try:
         data = stream.decompress(raw, MAX_BUNDLE_BYTES)

@@ -26,7 +26,7 @@ def encode(value: Value) -> bytes:
 
 
 def decode(raw: bytes) -> Value:
-    """The value of ``raw``; anything but its one encoding is refused."""
+    """The value of ``raw``, at most 64 MiB; :class:`FormatError` for all but its one encoding."""
     require(len(raw) <= MAX_OBJECT_BYTES, "CBOR object too large")
     try:
         value: Value = cbor2.loads(raw)
@@ -48,7 +48,7 @@ def _is_plain(value: object) -> bool:
 
 
 def decode_array(raw: bytes, length: int) -> list[Value]:
-    """An array of exactly ``length`` elements."""
+    """An array of exactly ``length`` elements; :class:`FormatError`."""
     value = decode(raw)
     if not isinstance(value, list) or len(value) != length:
         raise FormatError(f"array of {length} expected")
@@ -61,7 +61,10 @@ def encode_sequence(items: list[bytes]) -> bytes:
 
 
 def decode_sequence(raw: bytes) -> Iterator[bytes]:
-    """The byte strings of a CBOR sequence; each head must be minimal, nothing left over."""
+    """The byte strings of a CBOR sequence, lazily: :class:`FormatError` comes where it is reached.
+
+    Each head must be minimal, and nothing may be left over.
+    """
     at = 0
     while at < len(raw):
         start, (length, at) = at, bytes_head(raw, at)
@@ -73,7 +76,7 @@ def decode_sequence(raw: bytes) -> Iterator[bytes]:
 
 
 def bytes_head(raw: bytes, at: int) -> tuple[int, int]:
-    """Length and start of the byte string whose head stands at ``at``."""
+    """Length and start of the byte string whose head stands at ``at``; :class:`FormatError`."""
     head = raw[at]
     require(head >> 5 == 2, "sequence item is not a byte string")
     low = head & 0x1F

@@ -129,7 +129,10 @@ class LedgerEntry(Shape):
 
 
 def check_entries(entries: Iterable[IssuanceEntry | LedgerEntry]) -> bytes:
-    """Hash of the last entry of a chain that starts at its genesis and has no gap; else raise."""
+    """Hash (32 bytes) of the last entry of a chain from its genesis; of none, the genesis itself.
+
+    :class:`wire.errors.FormatError` for a gap or a broken link.
+    """
     previous, expected = GENESIS, 1
     for e in entries:
         require(e.sequence == expected, "chain has a gap")
@@ -152,14 +155,14 @@ class TrustFile(Shape):
     revocations: tuple[Signed, ...]
 
     def key_statements(self) -> tuple[KeyStatement, ...]:
-        """Every statement, verified under the root and of this environment; else raises."""
+        """Every statement, verified under the root and of this environment; else ``WireError``."""
         return tuple(
             open_signed(KeyStatement, raw, self.root_key, self.environment)
             for raw in self.statements
         )
 
     def revoked(self) -> tuple[Revocation, ...]:
-        """Every revocation, verified under the root and of this environment; else raises."""
+        """Every revocation, verified under the root and of this environment; else ``WireError``."""
         return tuple(
             open_signed(Revocation, raw, self.root_key, self.environment)
             for raw in self.revocations

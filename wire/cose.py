@@ -35,7 +35,7 @@ def key_id(public_key: bytes) -> bytes:
 
 
 def algorithm_of(public_key: bytes) -> Algorithm:
-    """Which algorithm a key of this length signs with."""
+    """EdDSA for a key of 32 bytes, ES256 for a point of 65; else :class:`FormatError`."""
     if len(public_key) == ecdsa.ED25519_KEY_BYTES:
         return Algorithm.EDDSA
     require(len(public_key) == ecdsa.POINT_BYTES, "key is neither Ed25519 nor P-256")
@@ -61,7 +61,7 @@ class Sign1:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one object; any other frame than ours is refused."""
+        """Read one object; :class:`FormatError` for any other frame than ours."""
         require(raw[:2] == b"\xd2\x84", "not a tagged COSE_Sign1")
         protected, at = _read_bytes(raw, 2)
         require(raw[at : at + 1] == b"\xa0", "unprotected header is not empty")
@@ -84,7 +84,12 @@ class Sign1:
         return sha256(self.to_be_signed).digest()
 
     def verify(self, public_key: bytes, kind: str, env: Environment) -> bytes:
-        """Return the payload if the object is of this type and environment, under this key."""
+        """Return the payload if the object is of this type and environment, under this key.
+
+        ``public_key``: 32 bytes Ed25519 or a point of 65. In this order raises
+        :class:`EnvironmentMismatchError`, :class:`FormatError` (type, key id, algorithm) and
+        :class:`wire.errors.SignatureInvalidError`.
+        """
         if self.env != env:
             raise EnvironmentMismatchError(f"object of environment {self.env:#04x}")
         require(self.kind == kind, f"object is a {self.kind}, not a {kind}")
@@ -101,7 +106,7 @@ class Sign1:
 
 
 def to_be_signed(public_key: bytes, kind: str, env: Environment, payload: bytes) -> bytes:
-    """What the holder of ``public_key`` signs for this payload."""
+    """What the holder of ``public_key`` signs for these payload bytes: the Sig_structure."""
     protected = _protected(algorithm_of(public_key), key_id(public_key), kind, env)
     return _sig_structure(protected, payload)
 
@@ -109,7 +114,7 @@ def to_be_signed(public_key: bytes, kind: str, env: Environment, payload: bytes)
 def assemble(
     public_key: bytes, kind: str, env: Environment, payload: bytes, signature: bytes
 ) -> Sign1:
-    """The object from a signature over :func:`to_be_signed`."""
+    """The object from a signature (64 bytes) over :func:`to_be_signed`, not verified here."""
     protected = _protected(algorithm_of(public_key), key_id(public_key), kind, env)
     parts = [cbor2.dumps(protected), b"\xa0", cbor2.dumps(payload), cbor2.dumps(signature)]
     return Sign1.parse(b"\xd2\x84" + b"".join(parts))

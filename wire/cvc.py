@@ -53,7 +53,7 @@ class CaId:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read a CA id; the mark must be one of the two known ones."""
+        """Read a CA id; :class:`FormatError`, for a mark that is neither of the two known too."""
         require(len(raw) == ID_BYTES and raw[5] == 0, "CA id is not mark, kind, 00, version")
         require(raw[:4] in {b"DEMO", b"KHBS"}, "CA id has an unknown mark")
         try:
@@ -158,7 +158,10 @@ class Certificate:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one certificate; strict order, nothing left over, at most 250 bytes."""
+        """Read one certificate; strict order, nothing left over, at most 250 bytes.
+
+        :class:`FormatError`; the signature is not checked here.
+        """
         require(len(raw) <= MAX_CVC_BYTES, "certificate longer than 250 bytes")
         (body,) = tlv.parse_sequence(raw, (0x7F21,))
         v = tlv.parse_sequence(body, CVC_TAGS)
@@ -195,7 +198,10 @@ class Certificate:
         return sha256(self.raw).digest()
 
     def verify(self, issuer_key: bytes) -> Self:
-        """Return self if ``issuer_key`` (a P-256 point) signed it; else raise."""
+        """Return self if ``issuer_key`` (a P-256 point) signed it.
+
+        Else :class:`wire.errors.SignatureInvalidError`; dates and roles are the caller's matter.
+        """
         ecdsa.verify_p256(issuer_key, self.signature, self.signed_bytes)
         return self
 
@@ -214,7 +220,7 @@ def encode_unsigned(
     *, serial: int, issuer: CaId, subject: bytes, effective: date, expires: date,
     extension: Extension, public_key: bytes,
 ) -> bytes:  # fmt: skip
-    """The bytes a CA signs; give them and the signature to :func:`assemble`."""
+    """The bytes a CA signs; give them and the signature to :func:`assemble`, which checks them."""
     usage = USAGE_VERIFY if isinstance(extension, LinkExtension) else USAGE_KEY_AGREEMENT
     return b"".join((
         tlv.encode(0x93, serial.to_bytes(SERIAL_BYTES, "big")),
@@ -229,5 +235,8 @@ def encode_unsigned(
 
 
 def assemble(unsigned: bytes, signature: bytes) -> Certificate:
-    """A certificate from its signed bytes and the signature over them."""
+    """A certificate from its signed bytes and the signature (64 bytes) over them.
+
+    :class:`FormatError` when they are no certificate; the signature is not verified.
+    """
     return Certificate.parse(tlv.encode(0x7F21, unsigned + tlv.encode(0x5F37, signature)))

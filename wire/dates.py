@@ -16,7 +16,7 @@ def date_to_bcd(day: date) -> bytes:
 
 
 def date_from_bcd(raw: bytes) -> date:
-    """The calendar day of four BCD bytes; years 2000 to 2099."""
+    """The calendar day of four BCD bytes, 2000 to 2099; :class:`FormatError` for another."""
     text = raw.hex()
     if len(raw) != DATE_BYTES or not text.isdecimal():
         raise FormatError("date is not eight decimal digits")

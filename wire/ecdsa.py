@@ -45,19 +45,22 @@ def p256_public_key(point: bytes) -> ec.EllipticCurvePublicKey:
 
 
 def compress(point: bytes) -> bytes:
-    """The 33-byte form of a P-256 point."""
+    """The 33-byte form of a P-256 point; :class:`FormatError` when it is none."""
     key = p256_public_key(point)
     return key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
 
 
 def decompress(point: bytes) -> bytes:
-    """The 65-byte form of a P-256 point."""
+    """The 65-byte form of a P-256 point; :class:`FormatError` when it is none."""
     key = p256_public_key(point)
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
 def verify_p256(point: bytes, signature: bytes, message: bytes) -> None:
-    """Raise :class:`SignatureInvalidError` unless ``signature`` signs ``message``."""
+    """Raise :class:`SignatureInvalidError` unless ``signature`` (64 bytes) signs ``message``.
+
+    :class:`FormatError` when ``point`` (65 or 33 bytes) is off the curve.
+    """
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureInvalidError("ECDSA signature is not 64 bytes")
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
@@ -70,7 +73,10 @@ def verify_p256(point: bytes, signature: bytes, message: bytes) -> None:
 
 
 def verify_ed25519(key: bytes, signature: bytes, message: bytes) -> None:
-    """Raise :class:`SignatureInvalidError` unless ``signature`` signs ``message``."""
+    """Raise :class:`SignatureInvalidError` unless ``signature`` (64 bytes) signs ``message``.
+
+    :class:`FormatError` when ``key`` (32 bytes) is not one that libsodium takes.
+    """
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureInvalidError("Ed25519 signature is not 64 bytes")
     check_ed25519_key(key)

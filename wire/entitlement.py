@@ -67,7 +67,10 @@ class Entitlement:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read one 166-byte entitlement and check every rule that needs no other object."""
+        """Read one 166-byte entitlement and check every rule that needs no other object.
+
+        :class:`wire.errors.FormatError`; the signature is not checked here.
+        """
         env, f, _ = raw.split(data, b"E", ENTITLEMENT)
         count, slots = f[6], f[7:15]
         require(1 <= count <= MAX_LOTS, "entitlement without lots or with more than four")
@@ -114,7 +117,7 @@ class Entitlement:
         return self.loaded - max(counters.consumed, self.expired_through(time_s))
 
     def apply(self, before: Counters) -> Counters:
-        """Counters of the wallet after this entitlement is loaded over ``before``."""
+        """Counters of the wallet after this entitlement is loaded (SPEC.md, LOAD)."""
         loaded = max(before.loaded, self.loaded)
         spent = before.debited - before.reversed + before.forfeited
         forfeited = before.forfeited + max(0, self.forfeited_through - spent)
@@ -158,7 +161,7 @@ class Script:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read one 90-byte script; the signature is not checked here."""
+        """Read one 90-byte script; :class:`FormatError`. The signature is not checked here."""
         env, f, _ = raw.split(data, b"C", SCRIPT)
         try:
             action = ScriptAction(f[2])

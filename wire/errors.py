@@ -1,4 +1,8 @@
-"""Errors of the wire layer. The CLI and the HTTP layer turn them into messages."""
+"""Errors of the wire layer. The CLI and the HTTP layer turn them into messages.
+
+Every ``parse`` here raises :class:`FormatError` for bytes that break docs/wire.md, and every
+``verify`` :class:`SignatureInvalidError`, whatever else it names.
+"""
 
 from __future__ import annotations
 

@@ -392,7 +392,7 @@ class Record:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one record."""
+        """Read one record; :class:`FormatError`. Whether it links is :func:`check_chain`'s."""
         sequence, previous, time_s, kind, body = cbor.decode_array(raw, 5)
         for n in (sequence, time_s):
             require(type(n) is int and 0 <= n <= 0xFFFFFFFF, "record number out of range")
@@ -416,9 +416,10 @@ class Record:
 
 
 def check_chain(records: Iterable[Record], previous: bytes, first: int) -> bytes:
-    """Hash of the last record if the chain is contiguous and linked from ``previous``; else raise.
+    """Hash (32 bytes) of the last record if the chain is contiguous and linked from ``previous``.
 
     ``first`` is the sequence the first record must have. Times must not run backwards.
+    :class:`FormatError` otherwise.
     """
     time_s = 0
     for expected, record in enumerate(records, start=first):
@@ -442,7 +443,10 @@ class Upload:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one upload and bind its records to the head's hash; no signature is checked yet."""
+        """Read one upload and bind its records to the head's hash; :class:`FormatError`.
+
+        No signature is checked, and the first record's link is the caller's to compare.
+        """
         signed, items = cbor.decode_array(raw, 2)
         if not isinstance(signed, bytes) or not isinstance(items, list):
             raise FormatError("upload is not [head, records]")

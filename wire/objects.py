@@ -73,7 +73,10 @@ OptionalCard = Bytes8 | None
 
 
 def open_signed(shape: type[T], raw: bytes, key: bytes, env: Environment) -> T:
-    """The payload of a COSE object after its frame, type, environment and signature hold."""
+    """The payload of a COSE object after its frame, type, environment and signature hold.
+
+    Raises as :meth:`Sign1.verify`; a payload that breaks its shape is a ``FormatError``.
+    """
     return shape.parse(Sign1.parse(raw).verify(key, shape.KIND, env))
 
 

@@ -19,15 +19,15 @@ from wire.env import Environment, purse_aid
 from wire.errors import FormatError, require
 from wire.receipt import Counters
 
-SPEC_VERSION = 1
-RING_SLOTS = 32
-RING_WARN_FROM = 24
+SPEC_VERSION = 1  # SPEC.md#select, tag C1
+RING_SLOTS = 32  # SPEC.md#sizes
+RING_WARN_FROM = 24  # PROTOCOL.md §4: the screen warns from 24 unacknowledged receipts
 PIN_DIGITS = 6
 PIN_TRIES = 3
-PIN_UNBLOCKS = 10
+PIN_UNBLOCKS = 10  # this and the code's tries: SPEC.md, PERSONALISE
 TRANSPORT_CODE_DIGITS = 8
 TRANSPORT_CODE_TRIES = 5
-DATE_STEP_MAX_DAYS = 400
+DATE_STEP_MAX_DAYS = 400  # SPEC.md#trust-on-the-card, date rule
 
 KVN_PURSE = 0x01
 KID_SCP11A = 0x11
@@ -124,7 +124,10 @@ class Fci:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read 6F{84 AID, A5{C0 environment, C1 version}}; the AID must be the world's."""
+        """Read 6F{84 AID, A5{C0 environment, C1 version}}; :class:`FormatError`.
+
+        The AID must be that of the environment's world.
+        """
         (body,) = tlv.parse_sequence(raw, (0x6F,))
         aid, prop = tlv.parse_sequence(body, (0x84, 0xA5))
         env_byte, version = tlv.parse_sequence(prop, (0xC0, 0xC1))
@@ -154,7 +157,7 @@ class InstallParameters:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read 66 bytes."""
+        """Read 66 bytes; :class:`FormatError`. That the key is a point is for the card to check."""
         require(len(raw) == 66, "install parameters are not 66 bytes")
         try:
             return cls(Environment(raw[0]), raw[1:])
@@ -228,7 +231,7 @@ class CardState:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read 43 + 22 n bytes, n at most 8."""
+        """Read 43 + 22 n bytes, n at most 8; :class:`FormatError`."""
         require(len(raw) >= STATE_BYTES, "state shorter than its head")
         f = _STATE.unpack(raw[:STATE_BYTES])
         count = f[14]
@@ -279,7 +282,7 @@ class Debit:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read 52 bytes."""
+        """Read 52 bytes; :class:`FormatError`."""
         require(len(raw) == _DEBIT.size, "DEBIT data of wrong length")
         return cls(*_DEBIT.unpack(raw))
 
@@ -301,7 +304,7 @@ class Void:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read 44 bytes."""
+        """Read 44 bytes; :class:`FormatError`."""
         require(len(raw) == _VOID.size, "VOID data of wrong length")
         return cls(*_VOID.unpack(raw))
 
@@ -312,7 +315,7 @@ class Void:
 
 
 def encode_pin(pin: str) -> bytes:
-    """Six ASCII digits; the error never repeats the PIN."""
+    """Six ASCII digits as bytes; a :class:`FormatError`'s text never repeats the PIN."""
     require(len(pin) == PIN_DIGITS and pin.isascii() and pin.isdecimal(), "PIN is not six digits")
     return pin.encode("ascii")
 

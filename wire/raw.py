@@ -28,7 +28,7 @@ def domain(kind: bytes, env: Environment) -> bytes:
 
 
 def layout(fields: str) -> Struct:
-    """A big-endian layout whose signed object fits one secured APDU."""
+    """A big-endian layout whose signed object fits one secured APDU; else :class:`FormatError`."""
     s = Struct(">" + fields)
     if s.size + DOMAIN_BYTES + SIGNATURE_BYTES > MAX_RAW_BYTES:
         raise FormatError("layout longer than one secured APDU")
@@ -36,7 +36,10 @@ def layout(fields: str) -> Struct:
 
 
 def split(raw: bytes, kind: bytes, fields: Struct) -> tuple[Environment, tuple[Any, ...], bytes]:
-    """(environment, fields, signature) of one object of exactly this kind and size."""
+    """(environment, fields, signature of 64 bytes) of one object of exactly this kind and size.
+
+    :class:`FormatError` for another length, domain string or environment.
+    """
     require(len(raw) == DOMAIN_BYTES + fields.size + SIGNATURE_BYTES, "object of wrong length")
     require(raw[:2] == b"BT" and raw[2:3] == kind and raw[3] == VERSION, "wrong domain string")
     try:

@@ -104,7 +104,7 @@ class Receipt:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read one 210-byte receipt; the signature is not checked here."""
+        """Read one 210-byte receipt; :class:`FormatError`. The signature is not checked here."""
         env, f, _ = raw.split(data, b"R", RECEIPT)
         try:
             kind, verification = ReceiptKind(f[0]), Verification(f[16])
@@ -153,7 +153,7 @@ class Receipt:
 
 
 def link_of(receipt: bytes) -> bytes:
-    """The link of a receipt that was read before: the last field before the signature."""
+    """The link (32 bytes) of a receipt that was read before: the field before the signature."""
     return receipt[-ecdsa.SIGNATURE_BYTES - 32 : -ecdsa.SIGNATURE_BYTES]
 
 
@@ -186,7 +186,7 @@ class Statement:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read one 165-byte statement; the signature is not checked here."""
+        """Read one 165-byte statement; :class:`FormatError`. The signature is not checked here."""
         env, f, _ = raw.split(data, b"S", STATEMENT)
         try:
             kind = StatementKind(f[0])

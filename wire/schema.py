@@ -149,7 +149,7 @@ class Shape:
         return names
 
     def to_array(self) -> list[cbor.Value]:
-        """The elements, each checked against its limit."""
+        """The elements, each checked against its limit (:class:`FormatError`)."""
         return [
             encode(getattr(self, name))
             for (encode, _), name in zip(self._layout(), self.field_names(), strict=True)
@@ -157,7 +157,7 @@ class Shape:
 
     @classmethod
     def from_array(cls, value: Any) -> Self:
-        """Read a decoded array; wrong length, type or bound is refused."""
+        """Read a decoded array; :class:`FormatError` for a wrong length, type or bound."""
         layout = cls._layout()
         if type(value) is not list or len(value) != len(layout):
             raise FormatError(f"{cls.__name__}: array of {len(layout)} expected")
@@ -170,7 +170,7 @@ class Shape:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read one array from its deterministic encoding."""
+        """Read one array from its deterministic encoding; :class:`FormatError`."""
         return cls.from_array(cbor.decode(raw))
 
     def __bytes__(self) -> bytes:

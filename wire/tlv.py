@@ -23,7 +23,10 @@ def _encode_length(n: int) -> bytes:
 
 
 def read(raw: bytes, at: int = 0) -> tuple[int, bytes, int]:
-    """Read one TLV at ``at``: (tag, value, offset behind it). Non-minimal lengths are refused."""
+    """Read one TLV at ``at``: (tag, value, offset behind it).
+
+    :class:`FormatError` when it is cut short or its tag or length is not minimal.
+    """
     tag, at = _read_tag(raw, at)
     require(at < len(raw), "TLV ends before its length")
     first, at = raw[at], at + 1
@@ -52,7 +55,7 @@ def _read_tag(raw: bytes, at: int) -> tuple[int, int]:
 
 
 def parse_sequence(raw: bytes, tags: tuple[int, ...]) -> list[bytes]:
-    """Read exactly ``tags`` in this order, nothing before, between or behind them."""
+    """The values of exactly ``tags`` in this order; :class:`FormatError` for anything beside."""
     values, at = [], 0
     for want in tags:
         tag, value, at = read(raw, at)
@@ -63,7 +66,7 @@ def parse_sequence(raw: bytes, tags: tuple[int, ...]) -> list[bytes]:
 
 
 def parse_all(raw: bytes) -> list[tuple[int, bytes]]:
-    """All TLVs of ``raw``, in order; the whole input must be consumed."""
+    """All TLVs of ``raw``, in order, to its end; :class:`FormatError`."""
     items, at = [], 0
     while at < len(raw):
         tag, value, at = read(raw, at)
