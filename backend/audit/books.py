@@ -330,7 +330,9 @@ class _Replay:
         meant: list[tuple[bytes, int]] = []
         if held is not None:
             r = held.receipt
-            meant = [(r.card_id, r.sequence - (r.kind == ReceiptKind.REVERSAL))]
+            meant = [(r.card_id, r.sequence)]  # a debit doubled by it
+            if r.kind == ReceiptKind.REVERSAL:
+                meant.insert(0, (r.card_id, r.sequence - 1))
         elif place is not None and place.record.kind == RecordType.DISPUTE:
             meant = [(place.record.body.card_id, place.record.body.sequence)]
         elif place is not None:

@@ -51,17 +51,16 @@ def wrong_steps(card: Card, wallet: int) -> Iterator[tuple[Event, What]]:
     """Events whose counters do not follow from the ones before, and why."""
     at, sequence, state = 0, 0, Counters(0, 0, 0, 0)
     last: Item | None = None
-    shared = state  # what both chips of a cloned card have behind them
+    shared = sequence, state  # what both chips of a cloned card have behind them
     for event in events(card, wallet):
         item, shown = event.item, event.item.counters
         named = item.entitlement_sequence
+        if is_other := last is not None and not card.is_one_body(last, item):
+            sequence, state = shared
         issued = card.entitlement(wallet, named)
         is_judged = (
             issued is not None and named >= sequence and (wallet, named) not in (card.unlogged)
         )
-        is_other = last is not None and not card.is_one_body(last, item)
-        if is_other:
-            state = shared
         if is_other or not is_contiguous(card, at, item):
             before = (state.loaded, state.debited, state.forfeited, state.reversed)
             after = (shown.loaded, shown.debited, shown.forfeited, shown.reversed)
@@ -74,7 +73,7 @@ def wrong_steps(card: Card, wallet: int) -> Iterator[tuple[Event, What]]:
                 yield event, say(Fact.COUNTERS_WRONG, shown=_text(shown), wanted=_text(wanted))
         at, sequence, state, last = item.sequence, max(sequence, named), shown, item
         if item.sequence + isinstance(item, Statement) < card.fork:
-            shared = shown
+            shared = sequence, shown
 
 
 def _moved(c: Counters, item: Item) -> Counters:

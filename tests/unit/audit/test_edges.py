@@ -273,6 +273,32 @@ def test_a_counter_that_fell_in_one_of_two_chips_is_found() -> None:
     assert Invariant.COUNTERS in verdict(s)
 
 
+def test_both_chips_may_load_the_same_entitlement() -> None:
+    """What the one has loaded the other has not: its own load is a step of its own."""
+    s = tell()
+    card, copy = s.cards[5], s.cards[5].clone()
+    s.w.debit(s.one, card, CASH, 1_000)
+    s.w.debit(s.two, copy, CASH, 2_000, book=False, deliver=False)
+    raised = s.w.entitle(card, CASH, 5_000, None)  # a step that nothing funds is another matter
+    s.w.load(s.two, copy, CASH, raised)
+    s.w.debit(s.one, card, CASH, 500)
+    s.w.load(s.one, card, CASH, raised)
+    assert Invariant.COUNTERS not in verdict(s)
+
+
+def test_a_reversal_by_the_other_chip_makes_a_debit_of_the_same_number_unpayable() -> None:
+    s = tell()
+    card, copy = s.cards[5], s.cards[5].clone()
+    tap = s.w.debit(s.one, card, CASH, 1_000)
+    copy.sequence, copy.link = card.sequence, card.link
+    copy.wallets = dict(card.wallets)
+    counted = s.w.debit(s.two, copy, FOOD, 1)
+    void, other = s.w.void(tap, card, book=False)
+    s.w.unpayable(tap.receipt, void.hash)  # in suspense: no counted receipt ends this void
+    s.w.unpayable(counted.receipt, other.hash)
+    assert verdict(s) == {Invariant.ONE_BODY}
+
+
 def test_a_card_read_at_a_desk_is_counted_and_is_no_finding() -> None:
     s = tell()
     before = make(s.w.audited())
