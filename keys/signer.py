@@ -83,52 +83,43 @@ class Ed25519Signer:
         return self.private_key.sign(message)
 
 
-def _scalar(raw: bytes) -> ec.EllipticCurvePrivateKey:
-    if len(raw) != PRIVATE_BYTES:
-        raise ValueError("a P-256 private key is 32 bytes")
-    return ec.derive_private_key(int.from_bytes(raw, "big"), ec.SECP256R1())
-
-
-def _new_scalar(random: Callable[[int], bytes]) -> ec.EllipticCurvePrivateKey:
-    seed = random(_SEED_BYTES)
-    if len(seed) != _SEED_BYTES:
-        raise ValueError("the random source gave another length")
-    scalar = int.from_bytes(seed, "big") % (P256_ORDER - 1) + 1
-    return ec.derive_private_key(scalar, ec.SECP256R1())
-
-
-def _scalar_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_numbers().private_value.to_bytes(PRIVATE_BYTES, "big")
-
-
-def _point_bytes(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-
-
 @dataclass(frozen=True, slots=True)
-class P256Signer:
-    """An ECDSA P-256 key in memory."""
+class _P256Key:
+    """A P-256 private key in memory; what it may do is the subclass's."""
 
     private_key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     @classmethod
     def generate(cls, random: Callable[[int], bytes]) -> Self:
-        """A new key out of ``random``."""
-        return cls(_new_scalar(random))
+        """A new key out of ``random`` (``ValueError`` when it gives another length than asked)."""
+        seed = random(_SEED_BYTES)
+        if len(seed) != _SEED_BYTES:
+            raise ValueError("the random source gave another length")
+        scalar = int.from_bytes(seed, "big") % (P256_ORDER - 1) + 1
+        return cls(ec.derive_private_key(scalar, ec.SECP256R1()))
 
     @classmethod
     def from_private_bytes(cls, raw: bytes) -> Self:
         """The key of a 32-byte scalar (``ValueError`` for another length or zero)."""
-        return cls(_scalar(raw))
+        if len(raw) != PRIVATE_BYTES:
+            raise ValueError("a P-256 private key is 32 bytes")
+        return cls(ec.derive_private_key(int.from_bytes(raw, "big"), ec.SECP256R1()))
 
     def private_bytes(self) -> bytes:
         """The 32-byte scalar, for a sealed store only."""
-        return _scalar_bytes(self.private_key)
+        return self.private_key.private_numbers().private_value.to_bytes(PRIVATE_BYTES, "big")
 
     @property
     def public_key(self) -> bytes:
         """65 bytes, 04 ‖ x ‖ y."""
-        return _point_bytes(self.private_key)
+        key = self.private_key.public_key()
+        return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+
+
+class P256Signer(_P256Key):
+    """An ECDSA P-256 key in memory."""
+
+    __slots__ = ()
 
     def sign(self, message: bytes) -> bytes:
         """See :class:`Signer`."""
@@ -136,30 +127,10 @@ class P256Signer:
         return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class P256KeyAgreement:
+class P256KeyAgreement(_P256Key):
     """A P-256 key in memory that agrees and never signs objects."""
 
-    private_key: ec.EllipticCurvePrivateKey = field(repr=False)
-
-    @classmethod
-    def generate(cls, random: Callable[[int], bytes]) -> Self:
-        """A new key out of ``random``."""
-        return cls(_new_scalar(random))
-
-    @classmethod
-    def from_private_bytes(cls, raw: bytes) -> Self:
-        """The key of a 32-byte scalar (``ValueError`` for another length or zero)."""
-        return cls(_scalar(raw))
-
-    def private_bytes(self) -> bytes:
-        """The 32-byte scalar, for a sealed store only."""
-        return _scalar_bytes(self.private_key)
-
-    @property
-    def public_key(self) -> bytes:
-        """65 bytes, 04 ‖ x ‖ y."""
-        return _point_bytes(self.private_key)
+    __slots__ = ()
 
     def ecdh(self, peer_public: bytes) -> bytes:
         """See :class:`KeyAgreement`; :class:`wire.errors.FormatError` for a point off the curve."""

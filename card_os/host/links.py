@@ -1,7 +1,8 @@
-"""Links: how a C-APDU reaches a card and its R-APDU comes back. The `Link` protocol, in process.
+"""Links: how a C-APDU reaches a card and its R-APDU comes back (ISO 7816-4; SPEC.md#transport).
 
 Above a link nobody sees 61xx, 6Cxx, readers or sockets; below it nobody sees sessions.
-Implementations: `InProcessLink` (here), `pcsc.PcscLink`, `socketlink.SocketLink`,
+The `Link` protocol, and its implementations: `InProcessLink` (here), `pcsc.PcscLink`,
+`socketlink.SocketLink`,
 `trace.RecordingLink` and `trace.ReplayLink`, `tpdu.TpduLink`.
 """
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from card_os.icc import IccDevice
 
 __all__ = [
+    "AtrLink",
     "CardMute",
     "CardRemoved",
     "HostError",
@@ -27,6 +29,7 @@ __all__ = [
     "LinkProtocolError",
     "NoCard",
     "NoReader",
+    "PoweredLink",
     "ReaderGone",
     "UnresponsiveCard",
     "complete",
@@ -131,16 +134,10 @@ def _whole(answer: bytes) -> bytes:
     return answer
 
 
-class InProcessLink:
-    """A card object in this process, powered at construction; `t0` follows 61xx and 6Cxx too."""
+class AtrLink:
+    """What a link keeps of a power-up: its ATR, and the interface that this tells."""
 
-    def __init__(self, device: IccDevice, *, t0: bool = False) -> None:
-        """Power the device up; raises CardMute when it has no ATR."""
-        self._device = device
-        self._t0 = t0
-        self._open = False
-        self._atr = b""
-        self.reset()
+    _atr = b""
 
     @property
     def atr(self) -> bytes:
@@ -152,6 +149,50 @@ class InProcessLink:
         """Contact or contactless, told from the ATR."""
         return interface_of(self._atr)
 
+
+class Power(Protocol):
+    """A chip's supply, as :class:`card_os.icc.IccDevice` has it."""
+
+    def power_on(self) -> bytes:
+        """Power up or reset; return the ATR."""
+
+    def power_off(self) -> None:
+        """Take the supply away."""
+
+
+class PoweredLink(AtrLink):
+    """A link to a chip in this process, powered at construction."""
+
+    def __init__(self, power: Power) -> None:
+        """Power the chip up; raises CardMute when it has no ATR."""
+        self._power = power
+        self._open = False
+        self.reset()
+
+    def reset(self) -> bytes:
+        """Cut and restore power; return the ATR. Raises CardMute when there is none."""
+        self._power.power_off()
+        self._atr = self._power.power_on()
+        if not self._atr:
+            raise CardMute("the card gives no ATR")
+        self._open = True
+        return self._atr
+
+    def close(self) -> None:
+        """Take the power away."""
+        self._open = False
+        self._power.power_off()
+
+
+class InProcessLink(PoweredLink):
+    """A card object whose whole APDUs are carried; `t0` follows 61xx and 6Cxx too."""
+
+    def __init__(self, device: IccDevice, *, t0: bool = False) -> None:
+        """Power the device up; raises CardMute when it has no ATR."""
+        super().__init__(device)
+        self._device = device
+        self._t0 = t0
+
     def transmit(self, command: bytes, /) -> bytes:
         """Return the R-APDU; CardRemoved when the card gave none or the link is closed."""
         if not self._open:
@@ -161,17 +202,3 @@ class InProcessLink:
         except LinkError:
             self._open = False
             raise
-
-    def reset(self) -> bytes:
-        """Cut and restore power."""
-        self._device.power_off()
-        self._atr = self._device.power_on()
-        if not self._atr:
-            raise CardMute("the card gives no ATR")
-        self._open = True
-        return self._atr
-
-    def close(self) -> None:
-        """Take the power away."""
-        self._open = False
-        self._device.power_off()

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from smartcard import scard
 
 from card_os.host.links import (
+    AtrLink,
     CardMute,
     CardRemoved,
-    Interface,
     LinkError,
     NoCard,
     NoReader,
@@ -30,7 +30,6 @@ from card_os.host.links import (
     UnresponsiveCard,
     complete,
 )
-from card_os.icc import interface_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -231,7 +230,7 @@ class PcscReader:
                 return False
 
 
-class PcscLink:
+class PcscLink(AtrLink):
     """A card in a PC/SC reader, held exclusively; unpowered when closed."""
 
     def __init__(self, name: str, *, timeout_s: float = 30.0) -> None:
@@ -242,7 +241,6 @@ class PcscLink:
         self._context: Any = None
         self._card: Any = None
         self._pci: Any = None
-        self._atr = b""
         try:
             self._context = self._dog.call(timeout_s, _establish)
             exclusive = scard.SCARD_SHARE_EXCLUSIVE
@@ -257,16 +255,6 @@ class PcscLink:
             raise
 
     @property
-    def atr(self) -> bytes:
-        """The ATR of the last power-up."""
-        return self._atr
-
-    @property
-    def interface(self) -> Interface:
-        """Contact or contactless, told from the ATR."""
-        return interface_of(self._atr)
-
-    @property
     def protocol(self) -> str:
         """T=0 or T=1."""
         return "T=0" if self._pci == scard.SCARD_PCI_T0 else "T=1"
@@ -276,7 +264,7 @@ class PcscLink:
         return complete(self._exchange, command, t0=self._pci == scard.SCARD_PCI_T0)
 
     def reset(self) -> bytes:
-        """Cut and restore power; return the ATR."""
+        """Cut and restore power; return the ATR. Raises CardRemoved, ReaderGone, CardMute..."""
         if self._card is None:
             raise CardRemoved("the link is closed")
         code, protocol = self._dog.call(

@@ -19,9 +19,9 @@ import contextlib
 import socket
 
 from card_os.host.links import (
+    AtrLink,
     CardMute,
     CardRemoved,
-    Interface,
     LinkError,
     LinkProtocolError,
     NoCard,
@@ -30,20 +30,18 @@ from card_os.host.links import (
     UnresponsiveCard,
     complete,
 )
-from card_os.icc import interface_of
 
 __all__ = ["APDU", "OFF", "ON", "SocketLink"]
 
 OFF, ON, APDU = 0, 1, 2
 
 
-class SocketLink:
+class SocketLink(AtrLink):
     """A card behind a socket: `host:port`, or the path of a unix socket (contains `/`)."""
 
     def __init__(self, address: str, *, timeout_s: float = 30.0, t0: bool = False) -> None:
         """Connect and power up. Raises NoReader, NoCard, CardMute."""
         self._t0 = t0
-        self._atr = b""
         self._sock = _connect(address, timeout_s)
         try:
             self.reset()
@@ -51,22 +49,12 @@ class SocketLink:
             self.close()
             raise
 
-    @property
-    def atr(self) -> bytes:
-        """The ATR of the last power-up."""
-        return self._atr
-
-    @property
-    def interface(self) -> Interface:
-        """Contact or contactless, told from the ATR."""
-        return interface_of(self._atr)
-
     def transmit(self, command: bytes, /) -> bytes:
         """Return the R-APDU. Raises CardRemoved, ReaderGone, UnresponsiveCard."""
         return complete(self._exchange, command, t0=self._t0)
 
     def reset(self) -> bytes:
-        """Power the card up anew. Raises NoCard when none is in."""
+        """Power the card up anew; return the ATR. Raises NoCard when none is in, CardMute."""
         kind, data = self._ask(ON, b"")
         if kind == OFF:
             raise NoCard("no card is in the reader")

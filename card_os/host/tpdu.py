@@ -10,20 +10,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from card_os.host.links import (
-    CardMute,
     CardRemoved,
-    Interface,
     LinkProtocolError,
+    PoweredLink,
     complete,
 )
-from card_os.icc import T0Face, interface_of
+from card_os.icc import T0Face
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from card_os.host.links import Power
     from card_os.icc import IccDevice
 
 __all__ = ["Line", "T0Link", "T1Link"]
@@ -73,49 +73,22 @@ class Line:
         return data if intact else b""
 
 
-class _Chip(Protocol):
-    def power_on(self) -> bytes: ...
-    def power_off(self) -> None: ...
+class _TpduLink(PoweredLink):
+    """The line and its cut; the protocol is the subclass's. An ATR's characters do not count."""
 
-
-class _TpduLink:
-    """Power, ATR and the cut; the protocol is the subclass's."""
-
-    def __init__(self, chip: _Chip, line: Line) -> None:
+    def __init__(self, power: Power, line: Line) -> None:
         self.line = line
-        self._chip = chip
-        self._powered = False
-        self._atr = b""
-        self.reset()
-
-    @property
-    def atr(self) -> bytes:
-        """The ATR of the last power-up."""
-        return self._atr
-
-    @property
-    def interface(self) -> Interface:
-        """Contact or contactless, told from the ATR."""
-        return interface_of(self._atr)
+        super().__init__(power)
 
     def reset(self) -> bytes:
-        """Cut and restore power. The ATR's characters are not counted."""
-        self._chip.power_off()
-        self._atr = self._chip.power_on()
-        if not self._atr:
-            raise CardMute("the card gives no ATR")
-        self._powered = True
+        """Cut and restore power; return the ATR. Raises CardMute when there is none."""
+        atr = super().reset()
         self._begin()
-        return self._atr
-
-    def close(self) -> None:
-        """Take the power away."""
-        self._powered = False
-        self._chip.power_off()
+        return atr
 
     def transmit(self, command: bytes, /) -> bytes:
         """Return the R-APDU. Raises CardRemoved after a cut, LinkProtocolError on a bad line."""
-        if not self._powered:
+        if not self._open:
             raise CardRemoved("the card is not powered")
         try:
             return self._run(command)

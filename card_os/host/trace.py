@@ -1,4 +1,7 @@
-"""Recorded traces: what a link carried, and a link that plays it back and nothing else."""
+"""Recorded traces: what a link carried, and a link that plays it back and nothing else.
+
+`tap_host` (docs/benchmarks.md#tap) measures the engine against such a replayed card.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from card_os.host.links import Interface, Link, LinkError
-from card_os.icc import interface_of
+from card_os.host.links import AtrLink, Interface, Link, LinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,23 +83,13 @@ class RecordingLink:
         self._link.close()
 
 
-class ReplayLink:
+class ReplayLink(AtrLink):
     """A link that answers from a trace and refuses any command that is not the recorded one."""
 
     def __init__(self, trace: Trace) -> None:
         """Start at the trace's first step, a power-up. Raises TraceMismatch."""
         self._steps = iter(trace.steps)
         self._atr = self._next(b"")
-
-    @property
-    def atr(self) -> bytes:
-        """The ATR of the last power-up."""
-        return self._atr
-
-    @property
-    def interface(self) -> Interface:
-        """Contact or contactless, told from the ATR."""
-        return interface_of(self._atr)
 
     def transmit(self, command: bytes, /) -> bytes:
         """Return the recorded answer. Raises TraceMismatch."""

@@ -7,17 +7,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from card_os.host.links import CardMute, CardRemoved, Link, complete
+from card_os.host.links import AtrLink, CardMute, CardRemoved, Link, complete
 from card_os.host.pcsc import PcscReader
 from card_os.host.tpdu import Line, T0Link, T1Link
-from card_os.icc import IccDevice, Interface, interface_of
+from card_os.icc import IccDevice, Interface
 from card_os.reference.vpcd import VpcdError, VpcdSlot
 
 IFS = 128  # smaller than the longest APDU, so that T=1 chains
 WAIT_S = 60.0  # only a hang takes as long
 
 
-class VpcdLink:
+class VpcdLink(AtrLink):
     """A reader over vpcd's stream: the card's end is `VpcdSlot`, this is the other.
 
     What came of an answer when the line goes is handed on, as vpcd does: a link cannot tell.
@@ -38,16 +38,6 @@ class VpcdLink:
         if len(self._atr) < 2:
             self.close()
             raise CardMute("the card gives no ATR")
-
-    @property
-    def atr(self) -> bytes:
-        """The ATR of the power-up."""
-        return self._atr
-
-    @property
-    def interface(self) -> Interface:
-        """Contact or contactless, told from the ATR."""
-        return interface_of(self._atr)
 
     @property
     def characters(self) -> int:
