@@ -1,1 +1,1 @@
-"""Trust: hierarchy, signers, certificates, secure channels, and the key service."""
+"""Trust (PROTOCOL.md §3): hierarchy, signers, certificates, secure channels, the key service."""

@@ -1,5 +1,6 @@
 """``betang-approve``: one of the two people, with one key, in a process and folder of their own.
 
+The approval key of PROTOCOL.md §3, over the folder of docs/ledger.md#two-people.
 ``new`` makes the folder, ``ask`` or ``agree`` signs one pending file, ``serve`` watches the folder
 they are exchanged in. What is signed is shown first, in words made from the bytes themselves, and
 noted in the person's own journal. An action outside the person's list is refused. The passphrase
@@ -60,7 +61,11 @@ class Person:
     note: Callable[[dict[str, object]], None]
 
     def ask(self, pending: Pending) -> bytes:
-        """The Request (COSE); :class:`ApprovalError` when this person does not ask for it."""
+        """The Request (COSE); :class:`ApprovalError` when this person does not ask for it.
+
+        That is another environment, an action not on the list, bytes nobody can read, a refusal.
+        :class:`keys.errors.UnknownKeyError` when no key is stated for this person.
+        """
         self._consider(Role.ASK, pending)
         return make_request(
             self.signer, self.trust.env, person=self.number, action=pending.action,
@@ -68,7 +73,11 @@ class Person:
         )  # fmt: skip
 
     def agree(self, pending: Pending, request: bytes) -> bytes:
-        """The Approval (COSE) of another's request for exactly this action."""
+        """The Approval (COSE) of another's request for exactly this action.
+
+        ``request``: the COSE bytes. :class:`ApprovalError` when it does not stand, is this
+        person's own, expired or for something else, and when this person does not agree to it.
+        """
         try:
             asked = self.trust.verify(Request, request, at_s=self.clock())
         except (TrustError, WireError) as e:

@@ -58,7 +58,9 @@ def issue_card_certificate(
 ) -> cvc.Certificate:
     """The certificate of a card; both keys are 65-byte points read in the card's SCP03 session.
 
-    Who may ask, and that the keys came from a card, is the key service's business.
+    Who may ask, and that the keys came from a card, is the key service's business. Raises
+    :class:`DateRefusedError`, :class:`CertificateRefusedError` for a card id (8 bytes) without the
+    environment's mark or one key given twice, ``FormatError`` for a point off the curve.
     """
     day = check_date(effective or dates.day_of(now_s), now_s)
     if card_id[:4] != ca.env.mark or len(card_id) != cvc.ID_BYTES:
@@ -81,7 +83,9 @@ def issue_terminal_certificate(
     """The certificate of a terminal or of an officer at one, for at most 35 days.
 
     The role is what the request may ask for: TERMINAL for a station, SUPERVISOR or HANDOVER with
-    an officer's number for an officer. Raises :class:`PossessionError` without proof.
+    an officer's number for an officer. Raises :class:`PossessionError` without proof,
+    :class:`CertificateRefusedError` for another environment, role or life,
+    :class:`DateRefusedError`.
     """
     request.verify()
     if request.environment != ca.env:
@@ -108,7 +112,10 @@ def issue_terminal_certificate(
 def issue_personaliser_certificate(
     ca: Issuer, *, subject: bytes, channel_key: bytes, serial: int, now_s: int
 ) -> cvc.Certificate:
-    """The key service's own certificate; its key never leaves it, so no proof is asked for."""
+    """The key service's own certificate, for 35 days; its key never leaves it, so no proof is due.
+
+    ``subject``: 8 bytes, ``channel_key``: a point of 65.
+    """
     extension = cvc.TerminalExtension(ca.env, cvc.Role.PERSONALISER, 0)
     day = check_date(dates.day_of(now_s), now_s)
     return _issue(ca, serial, subject, (day, TERMINAL_DAYS), extension, channel_key)
@@ -125,7 +132,12 @@ def issue_link(
     effective: date | None = None,
     may_step_back: bool = False,
 ) -> cvc.Certificate:
-    """A link: cards take this key as terminal CA or issuer key of that version (SPEC.md)."""
+    """A link: cards take this key (65 bytes) as terminal CA or issuer key of that version.
+
+    ``lowest_kept``, ``may_step_back``: tags C4 and C5 (SPEC.md, PSO). Raises
+    :class:`CertificateRefusedError` for another kind or a link that drops its own version, and
+    :class:`DateRefusedError`.
+    """
     if kind not in {cvc.CaKind.TERMINAL_CA, cvc.CaKind.ISSUER}:
         raise CertificateRefusedError("cards keep terminal CA and issuer keys only")
     if not 1 <= lowest_kept <= version:

@@ -1,4 +1,8 @@
-"""The key service's verbs about cards: sessions, certificates, the personaliser's key."""
+"""The key service's verbs about cards: sessions, certificates, the personaliser's key.
+
+Where card keys are born (PROTOCOL.md §3): a card CA signs only what came back under R-MAC, from a
+chip of the received stock.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +57,10 @@ class CardVerbs(ServiceCore):
         )
 
     def personaliser_certificate(self) -> bytes:
-        """The service's own certificate for sessions in role personaliser, renewed in time."""
+        """The service's own certificate (CVC) for sessions in role personaliser.
+
+        A new one is made when the one held ends within 5 days, and entered in the issuance log.
+        """
         with self._lock:
             held, now_s = self._own_certificate, self._clock()
             if held and dates.end_of_day_s(held.expires) - RENEW_BEFORE_S > now_s:
@@ -72,7 +79,10 @@ class CardVerbs(ServiceCore):
             return raw
 
     def personaliser_ecdh(self, channel_key: bytes) -> bytes:
-        """The static secret with a card certified here; :class:`StockError` for any other key."""
+        """The static secret (32 bytes) with a card certified here, by its channel key (65).
+
+        :class:`StockError` for any other key, and for a scrapped card's.
+        """
         with self._lock:
             card = self._state.card_by_channel_key(channel_key)
             if card is None or card.scrapped:
@@ -80,10 +90,11 @@ class CardVerbs(ServiceCore):
             return self._keys.personaliser.ecdh(channel_key)
 
     def open_card_session(self, order: bytes, officer: int) -> bytes:
-        """The id of a new session for one card under this signed order, as ``officer`` works.
+        """The id (16 bytes) of a new session for one card under this order, as ``officer`` works.
 
-        Raises :class:`OrderRefusedError` when the order does not stand or has ended, and
-        :class:`BusyError` beyond 32 open sessions.
+        Raises as :meth:`keys.trust.TrustStore.verify` when the order (COSE) does not stand,
+        :class:`OrderRefusedError` when it has ended, :class:`BusyError` beyond 32 open sessions.
+        A session of more than half an hour is closed to make room.
         """
         with self._lock:
             now_s = self._clock()
@@ -112,8 +123,8 @@ class CardVerbs(ServiceCore):
     def card_step(self, session_id: bytes, step: CardStep, apdu: bytes = b"") -> bytes:
         """One step of the relay: an APDU of the desk or card in, the next one (or none) out.
 
-        Steps as :class:`keys.cardsession.CardSession`'s methods. Raises :class:`ChannelError` when
-        the card fails a check of the channel, which is then closed.
+        Steps as :class:`keys.cardsession.CardSession`'s methods, whose errors pass. Raises
+        :class:`ChannelError` when the card fails a check of the channel, which is then closed.
         """
         with self._lock:
             session = self.card_session(session_id)
@@ -137,6 +148,8 @@ class CardVerbs(ServiceCore):
         1. the channel is open on our own keys and GENERATE KEYS was answered in it; 2. the chip
         has no certificate yet (:meth:`card_certificate` gives the one it has); 3. the order is
         valid and made no other card; 4. quota; 5. next card id; 6. certificate, log, release.
+        Raises :class:`SessionRefusedError` (1, 2), :class:`OrderRefusedError` (3),
+        :class:`keys.errors.QuotaError` (4), :class:`keys.errors.IssuanceError` (6).
         """
         with self._lock:
             session = self.card_session(session_id)
@@ -174,7 +187,11 @@ class CardVerbs(ServiceCore):
             return self._release(work, None)[0]  # 6
 
     def card_certificate(self, session_id: bytes) -> bytes | None:
-        """The certificate this session's chip has already (an interrupted desk resumes with it)."""
+        """The certificate this session's chip has already, for a desk that was interrupted.
+
+        None without one, or while no channel on our own keys is open. It is in the issuance log
+        before it leaves (:class:`keys.errors.IssuanceError`).
+        """
         with self._lock:
             session = self.card_session(session_id)
             chip = self._state.chip(session.kdd) if session.kdd and session.is_own else None
@@ -184,7 +201,10 @@ class CardVerbs(ServiceCore):
             return chip.certificate
 
     def scrap_card(self, card_id: bytes, reason: str) -> None:
-        """The card's chip never becomes a card again; the log says why; its order is free."""
+        """The card's chip never becomes a card again; the log says why; its order is free.
+
+        :class:`StockError` for an unknown card, one scrapped before, or without a reason.
+        """
         with self._lock:
             card = self._state.card(card_id)
             if card is None or card.scrapped:

@@ -43,7 +43,7 @@ class ChipKeySource(Protocol):
         ...
 
     def keys(self, kdd: bytes) -> StaticKeys:
-        """The keys of one chip; :class:`StockError` when they were not delivered."""
+        """The keys of the chip of these 10 bytes; :class:`StockError` when not delivered."""
         ...
 
 
@@ -86,7 +86,10 @@ class Vault:
 
 
 def install_command(env: Environment, root_key: bytes, module: bytes) -> CommandApdu:
-    """INSTALL [for install and make selectable] of the purse, the only form that is wrapped."""
+    """INSTALL [for install and make selectable] of the purse, the only form that is wrapped.
+
+    ``root_key``: the point of 65 bytes; ``module``: the AID of the applet's class in its package.
+    """
     parameters = tlv.encode(0xC9, bytes(InstallParameters(env, root_key)))
     fields = (PACKAGE_AID, module, purse_aid(env), b"\x00", parameters, b"")
     data = b"".join(bytes([len(f)]) + f for f in fields)
@@ -94,7 +97,12 @@ def install_command(env: Environment, root_key: bytes, module: bytes) -> Command
 
 
 class CardSession:
-    """One card on one desk's reader, under one order. Every failure closes the channel."""
+    """One card on one desk's reader, under one order.
+
+    A check that the card fails closes the channel.
+    Steps out of turn raise :class:`SessionRefusedError`, what the card fails
+    ``keys.securechannel.SecureChannelError``.
+    """
 
     def __init__(
         self,
@@ -127,7 +135,11 @@ class CardSession:
         return self._host.initialize_update()
 
     def external_authenticate(self, response: ResponseApdu) -> CommandApdu:
-        """Judge INITIALIZE UPDATE's answer; :class:`StockError` for a chip never received."""
+        """Judge INITIALIZE UPDATE's answer.
+
+        :class:`StockError` for a chip never received or scrapped, or without keys of that
+        version; :class:`OrderRefusedError` for a chip of another order.
+        """
         if self._host is None:
             raise SessionRefusedError("INITIALIZE UPDATE comes first")
         return self._host.external_authenticate(response)
@@ -177,7 +189,10 @@ class CardSession:
         return channel.wrap(command)
 
     def unwrap(self, response: ResponseApdu) -> ResponseApdu:
-        """The answer in clear; takes the card's keys, and the proof of PUT KEY, from it."""
+        """The answer in clear; takes the card's keys, and the proof of PUT KEY, from it.
+
+        :class:`SessionRefusedError` for other key check values than those put.
+        """
         channel, sent = self._open(), self._sent
         answer = channel.unwrap(response)
         if answer.sw != SW_OK:

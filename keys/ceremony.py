@@ -1,4 +1,4 @@
-"""The root ceremony: a wrapping key in SLIP-39 shares, 3 of 5, seals the root key file.
+"""The root ceremony (PROTOCOL.md §3): a wrapping key in SLIP-39 shares, 3 of 5, seals the root.
 
 The wrapping key is an age identity (X25519), so the standard ``age -d -i`` opens the sealed root
 with :func:`identity` of the recombined key. The shares are made, recombined in every combination
@@ -101,7 +101,7 @@ def _test_combinations(shares: Sequence[str], wrapping: bytes) -> int:
 
 
 def combine(shares: Sequence[str]) -> bytes:
-    """The wrapping key of three shares; :class:`CeremonyError` for any that do not fit."""
+    """The wrapping key (32 bytes) of three shares; :class:`CeremonyError` when they do not fit."""
     try:
         return bytes(combine_mnemonics(" ".join(s.split()) for s in shares))
     except MnemonicError as e:

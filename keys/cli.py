@@ -1,5 +1,6 @@
 """``betang-keys``: make, state, list, rotate, revoke and serve the keys of one environment.
 
+When to do which: docs/runbooks.md.
 The passphrase comes from BETANG_PASSPHRASE or a prompt, a token's PIN from BETANG_PIN. Shares of
 the root are files of one line each.
 """
@@ -217,7 +218,10 @@ def _sitting(a: argparse.Namespace) -> tuple[KeyFolder, Root, TrustStore]:
 
 
 def read_secrets(*, new: bool = False) -> Secrets:
-    """Passphrase and PIN, from the environment or typed; a new passphrase twice."""
+    """Passphrase and PIN, from the environment or typed; a new passphrase twice.
+
+    ``ValueError`` when the two differ or it is empty.
+    """
     passphrase = os.environ.get("BETANG_PASSPHRASE")
     if passphrase is None:
         passphrase = getpass.getpass("Kata sandi / passphrase: ")

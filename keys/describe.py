@@ -1,5 +1,6 @@
 """What a person reads before signing, made from the very bytes that will be signed.
 
+Two people are two signatures over known bytes (PROTOCOL.md §3; docs/ledger.md#two-people).
 The summary never comes from whoever asks for the signature. Bytes that are not what their action
 says are refused: nobody can sign what cannot be read.
 """

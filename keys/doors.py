@@ -1,6 +1,7 @@
 """Doors between the project's programs: the office's own on unix sockets, the stations' on TCP.
 
-Only the owner of a socket may use it: the file system says who comes in, and nothing else does.
+Only the owner of a socket may use it: the file system says who comes in, and nothing else does
+(docs/threat-model.md).
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """How a station or an officer asks for what it needs, proving that it holds its keys.
 
+The terminal CA checks the proof of possession (PROTOCOL.md §3).
 A proof of possession is a signature over ``BTPOP`` ‖ the request's body, the body being the CBOR
 array of all its fields but the proofs. The station's log key signs a body that names its channel
 key, so the enrolment of the log key (by two people) covers the channel key too.

@@ -1,4 +1,4 @@
-"""Errors of the key hierarchy. The CLI and the HTTP layer turn their codes into messages.
+"""Errors of the key hierarchy. The CLI and the HTTP layer turn codes into docs/errors.md's words.
 
 Secure channels have a base class of their own (:mod:`keys.securechannel`): they are used by
 programs that never meet the hierarchy.

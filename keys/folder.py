@@ -1,8 +1,10 @@
-"""A hierarchy on disk: the folder of one environment's key service.
+"""A hierarchy on disk: the folder of one environment's key service (PROTOCOL.md §3, "where").
 
 ``config.json`` (no secrets), ``sealed/`` (keys under the passphrase), ``trust.cbor``,
 ``links.cbor``, ``root.age`` and ``ceremony.json`` (after the ceremony), ``protocol.txt``,
-``state.sqlite``. With a PKCS#11 token, the role keys stand there and not in ``sealed/``.
+``state.sqlite``. With a PKCS#11 token, the role keys stand there and not in ``sealed/``. Sealed
+files: :mod:`keys.store`; ``trust.cbor`` as docs/wire.md#trust, ``links.cbor`` a CBOR sequence.
+Wherever a passphrase or a token is used, :class:`StoreError` and :class:`keys.errors.TokenError`.
 """
 
 from __future__ import annotations
@@ -103,7 +105,11 @@ class KeyFolder:
 
     @classmethod
     def open(cls, path: Path, *, allow_demo: bool, log_n: int = DEFAULT_LOG_N) -> Self:
-        """The folder, if its environment fits ``--demo``; :class:`HierarchyError` without one."""
+        """The folder; :class:`HierarchyError` where there is none.
+
+        :class:`keys.errors.DemoRefusedError` for a DEMO environment without ``allow_demo``, and
+        :class:`NotDemoError` for another one with it.
+        """
         try:
             config = json.loads((path / CONFIG).read_text())
             folder = cls(path, config, log_n=log_n)
@@ -124,7 +130,10 @@ class KeyFolder:
     def add_key(
         self, role: KeyRole, version: int, secrets: Secrets, *, random: Callable[[int], bytes]
     ) -> bytes:
-        """Make the key of this role and version, and return its public key."""
+        """Make the key of this role and version, and return its public key (65 or 32 bytes).
+
+        ``config.json`` is not written yet. :class:`HierarchyError` when there is one.
+        """
         name = store_name(role, version)
         if name in self.config["keys"]:
             raise HierarchyError(f"there is a {role.name} key {version} already")
@@ -150,14 +159,14 @@ class KeyFolder:
         return self._opened
 
     def public_keys(self) -> dict[KeyName, bytes]:
-        """Public keys by role and version."""
+        """Public keys by role and version: points of 65 bytes, Ed25519 keys of 32."""
         return {
             (KeyRole[k["role"]], k["version"]): bytes.fromhex(k["public"])
             for k in self.config["keys"].values()
         }
 
     def signers(self, secrets: Secrets) -> dict[KeyName, Signer]:
-        """Every role key, opened; each must be the public key that the configuration names."""
+        """Every role key, opened; :class:`StoreError` unless each is the key the list names."""
         token = self._token(secrets)
         found: dict[KeyName, Signer] = {}
         for name, entry in self.config["keys"].items():
@@ -202,7 +211,9 @@ class KeyFolder:
     ) -> ceremony.Ceremony:
         """State every key of the folder and ``others`` (Ack, the first two approval keys).
 
-        The root is sealed, its shares are in the answer and nowhere else.
+        The root is sealed, its shares are in the answer and nowhere else. :class:`HierarchyError`
+        when it was held already or does not enrol two people, :class:`keys.errors.CeremonyError`
+        when a share or the sealed file fails its test, which leaves the folder as it was.
         """
         if (self.path / "trust.cbor").exists():
             raise HierarchyError("the ceremony was held already")
@@ -233,7 +244,10 @@ class KeyFolder:
         )
 
     def root(self, shares: Sequence[str]) -> Root:
-        """The root for one sitting, from three shares; :class:`keys.errors.CeremonyError`."""
+        """The root for one sitting, from three shares; :class:`keys.errors.CeremonyError`.
+
+        :class:`HierarchyError` before the ceremony.
+        """
         try:
             facts = json.loads((self.path / "ceremony.json").read_text())
             sealed = (self.path / "root.age").read_bytes()
@@ -268,9 +282,10 @@ class KeyFolder:
         random: Callable[[int], bytes],
         now_s: int,
     ) -> int:
-        """The next version of a role key: made, stated, linked.
+        """The next version of a role key: made, stated, linked; its version.
 
-        Cards keep the one before, unless it was revoked: revoke first, then rotate.
+        Cards keep the one before, unless it was revoked: revoke first, then rotate
+        (docs/runbooks.md). :class:`HierarchyError` for a role whose key is not in this folder.
         """
         if role not in SERVICE_ROLES:
             raise HierarchyError(f"a {role.name} key does not stand in this folder")

@@ -49,7 +49,11 @@ class Root:
         self, role: KeyRole, version: int, public_key: bytes, from_s: int, *, now_s: int,
         life_s: int = YEAR_S + OVERLAP_S,
     ) -> bytes:  # fmt: skip
-        """A key statement (COSE). ``version``: of the role; for APPROVAL the person's number."""
+        """A key statement (COSE). ``version``: of the role; for APPROVAL the person's number.
+
+        :class:`HierarchyError` for ROOT, LOG or a version below 1;
+        :class:`keys.errors.DateRefusedError` for a ``from_s`` beyond now + 1 day.
+        """
         if role in {KeyRole.ROOT, KeyRole.LOG}:
             raise HierarchyError(f"the root states no {role.name} key")
         if version < 1:
@@ -62,7 +66,10 @@ class Root:
         self, role: KeyRole, version: int, public_key: bytes, *, lowest_kept: int, now_s: int,
         may_step_back: bool = False,
     ) -> cvc.Certificate:  # fmt: skip
-        """A link certificate for the cards, dated today."""
+        """A link certificate for the cards, dated today; as :func:`keys.ca.issue_link`.
+
+        :class:`HierarchyError` for a role whose key cards do not keep.
+        """
         if role not in LINK_KINDS:
             raise HierarchyError("cards keep terminal CA and issuer keys only")
         return ca.issue_link(
@@ -96,7 +103,7 @@ class Root:
 
 
 def new_signer(role: KeyRole, random: Callable[[int], bytes]) -> P256Signer | Ed25519Signer:
-    """A new software key of the kind this role has."""
+    """A new software key of the kind this role has: P-256 down to the issuer, else Ed25519."""
     kind = P256Signer if role in P256_ROLES else Ed25519Signer
     return kind.generate(random)
 

@@ -41,21 +41,21 @@ def as_optional(value: cbor.Value) -> bytes | None:
 
 
 def as_list(value: cbor.Value) -> list[bytes]:
-    """A list of byte strings."""
+    """A list of byte strings; :class:`FormatError`."""
     if not isinstance(value, list):
         raise FormatError("argument is not a list")
     return [as_bytes(v) for v in value]
 
 
 def as_text(value: cbor.Value) -> str:
-    """Text."""
+    """Text; :class:`FormatError`."""
     if not isinstance(value, str):
         raise FormatError("argument is not text")
     return value
 
 
 def as_number(value: cbor.Value) -> int:
-    """An integer."""
+    """An integer; :class:`FormatError`."""
     if type(value) is not int:
         raise FormatError("argument is not a number")
     return value

@@ -1,4 +1,7 @@
-"""The key service on a unix socket: the server behind :class:`keys.http.KeyClient`."""
+"""The key service on a unix socket: the server behind :class:`keys.http.KeyClient`.
+
+Errors go out as RFC 9457 problem documents.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class IssuanceItem(Shape):
         self.entry(1, bytes(32), _ANY_TIME_S).check()
 
     def entry(self, sequence: int, previous: bytes, time_s: int) -> IssuanceEntry:
-        """The entry at this place of the chain."""
+        """The entry at this place of the chain; ``previous``: the hash (32 bytes) before it."""
         return IssuanceEntry(
             sequence, previous, time_s, self.kind, self.item, self.family,
             self.predecessor, self.order, self.cause, self.note,

@@ -83,6 +83,7 @@ def diversify(master: bytes, kdd: bytes) -> StaticKeys:
     This is KDF3 as GlobalPlatformPro has it, so that foreign GP clients reach our cards with the
     master: each key is SP 800-108 over ``i ‖ 00 00 00 k ‖ 00 ‖ kdd``, k = 1 ENC, 2 MAC, 3 DEK,
     as long as the master. Unlike :func:`derive` it has no 11-byte label and no length field.
+    ``ValueError`` for a master or diversification data of another length.
     """
     if len(master) not in AES_KEY_BYTES:
         raise ValueError("master key is not an AES key")
@@ -100,7 +101,7 @@ def kcv(key: bytes) -> bytes:
 
 
 def aes_block(key: bytes, block: bytes) -> bytes:
-    """One 16-byte block enciphered (a single block, so ECB hides nothing less than AES does)."""
+    """One 16-byte block (else ``ValueError``) enciphered; ECB of a single block is AES itself."""
     if len(block) != BLOCK_BYTES:
         raise ValueError("not one AES block")
     encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305

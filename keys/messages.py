@@ -1,4 +1,4 @@
-"""What is said for each error code: Indonesian first, English second."""
+"""What is said for each error code: Indonesian first, English second (docs/errors.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys on a PKCS#11 token, behind the same protocols as keys in memory.
+"""Keys on a PKCS#11 token (OASIS PKCS #11), behind the same protocols as keys in memory.
 
 Keys are made on the token, sensitive and never extractable. ECDSA is raw (``CKM_ECDSA`` over our
 own SHA-256), which is all that SoftHSM2 offers and every token has. Ed25519 (``CKM_EDDSA``) works
@@ -73,13 +73,13 @@ class Token:
         return self.ed25519(label)
 
     def p256(self, label: str) -> Pkcs11P256:
-        """The P-256 key of this label."""
+        """The P-256 key of this label; :class:`TokenError` when there is none."""
         private, point = self._load(label, _POINT_HEAD)
         p256_public_key(point)
         return Pkcs11P256(point, private, self._run)
 
     def ed25519(self, label: str) -> Pkcs11Ed25519:
-        """The Ed25519 key of this label."""
+        """The Ed25519 key of this label; :class:`TokenError` when there is none."""
         private, key = self._load(label, _ED_HEAD)
         return Pkcs11Ed25519(check_ed25519_key(key), private, self._run)
 

@@ -207,7 +207,7 @@ class Scp03Host:
         self._session: HostMessaging | None = None
 
     def initialize_update(self) -> CommandApdu:
-        """The first command, with a fresh host challenge."""
+        """The first command, with a fresh host challenge; :class:`OrderError` the second time."""
         if self._started:
             raise OrderError("INITIALIZE UPDATE was sent already")
         self._started = True
@@ -257,7 +257,9 @@ class Scp03Host:
     def finish(self, response: ResponseApdu) -> HostMessaging:
         """The open session, once the card has accepted EXTERNAL AUTHENTICATE.
 
-        The answer has no R-MAC yet; anything but a bare 9000 is refused.
+        The answer has no R-MAC yet; anything but a bare 9000 is refused: another status word with
+        :class:`AuthenticationRefusedError`, data with :class:`ParameterError`.
+        :class:`OrderError` out of turn.
         """
         session, self._session = self._session, None
         if session is None:

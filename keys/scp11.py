@@ -82,7 +82,10 @@ class SoftwareEcdhKey:
 
     @classmethod
     def generate(cls, random: Callable[[int], bytes]) -> SoftwareEcdhKey:
-        """A new key out of ``random``, 320 bits reduced into 1..n-1 (FIPS 186-5 §A.2.1)."""
+        """A new key out of ``random``, 320 bits reduced into 1..n-1 (FIPS 186-5 §A.2.1).
+
+        :class:`ParameterError` when the source gives another length.
+        """
         bits = random(40)
         if len(bits) != 40:
             raise ParameterError("the random source gave another length")
@@ -137,7 +140,7 @@ class Scp11aHost:
         self._sent: bytes | None = None
 
     def command(self) -> CommandApdu:
-        """MUTUAL AUTHENTICATE, ``80 82 01 11``, with a fresh ephemeral key."""
+        """MUTUAL AUTHENTICATE, ``80 82 01 11``, with the ephemeral key; once (OrderError)."""
         if self._ephemeral is None or self._sent is not None:
             raise OrderError("MUTUAL AUTHENTICATE was sent already")
         key = tlv.encode(TAG_EPHEMERAL_KEY, self._ephemeral.public)

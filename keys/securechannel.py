@@ -258,7 +258,8 @@ class HostMessaging(SecureMessaging):
 
         An error status comes bare and proves nothing (PROTOCOL.md §4.1): it is returned without
         data and the session goes on. Raises :class:`ResponseMacError` for a success or warning
-        without a right R-MAC and for data beside an error, :class:`CipherError` for bad padding.
+        without a right R-MAC and for data beside an error, :class:`CipherError` for bad padding;
+        each closes the session. :class:`OrderError` when no command is out.
         """
         keys = self._expect(_Turn.RESPONSE)
         self._turn = _Turn.COMMAND
@@ -285,8 +286,9 @@ class CardMessaging(SecureMessaging):
         """The command in clear (CLA 00 or 80), its MAC verified.
 
         Raises :class:`CommandMacError` for a command without secure messaging or with a wrong
-        C-MAC, :class:`CipherError` for bad padding; each closes the session. Le is not covered by
-        any MAC (Amd D §6.2.4) and is passed on.
+        C-MAC, :class:`CipherError` for bad padding; each closes the session. At level 00 a CLA of
+        secure messaging is a :class:`ParameterError`. Le is not covered by any MAC (Amd D §6.2.4)
+        and is passed on.
         """
         keys = self._expect(_Turn.COMMAND)
         if self._level is SecurityLevel.NONE:

@@ -160,7 +160,9 @@ class KeyService(CardVerbs):
         Refused: an unknown or scrapped card, another certificate, a sequence, L or C below the
         last, a rise of L without cause (or a cause without a rise), a date beyond tomorrow, quotas
         (count, and ΔL per programme). The same sequence with the same body gives the same bytes
-        again.
+        again. Raises :class:`ApprovalError` (also for an empty batch or one of more than 20,000),
+        :class:`SequenceError`, :class:`keys.errors.DateRefusedError` and
+        :class:`keys.errors.QuotaError`: all or none.
         """
         if not 1 <= len(wishes) <= MAX_BATCH:
             raise ApprovalError("a batch has 1 to 20000 entitlements")
@@ -200,7 +202,8 @@ class KeyService(CardVerbs):
         """Scripts signed, in order. Action ``scripts``; payloads: the unsigned bodies.
 
         Refused: an unknown card, a number not above the last, a date beyond tomorrow, the quota.
-        The same number with the same body gives the same bytes again.
+        The same number with the same body gives the same bytes again. Raises as
+        :meth:`sign_entitlements` (``ApprovalError`` and the others).
         """
         if not 1 <= len(bodies) <= MAX_BATCH:
             raise ApprovalError("a batch has 1 to 20000 scripts")
@@ -245,7 +248,9 @@ class KeyService(CardVerbs):
         """A terminal's certificate, first or renewed.
 
         Its log key, enrolled by two people, signs the request that names the channel key, so no
-        further approval is asked for. Raises :class:`CertificateRefusedError`.
+        further approval is asked for. Raises :class:`CertificateRefusedError` for a station that
+        is not enrolled with this log key (or was closed) and as
+        :func:`keys.ca.issue_terminal_certificate`, :class:`keys.errors.QuotaError`.
         """
         with self._lock:
             if self._state.station_key(request.station) != request.log_key:
@@ -258,7 +263,8 @@ class KeyService(CardVerbs):
         """An officer's certificate for one role at one terminal.
 
         The first for a key needs two people (action ``certify-officer``, payload: the request's
-        bytes); its renewals need only the proof of possession.
+        bytes); its renewals need only the proof of possession. Raises :class:`ApprovalError`,
+        :class:`CertificateRefusedError` and the rest as :meth:`certify_terminal`.
         """
         who = (wish.terminal, int(wish.role), wish.officer, wish.channel_key)
         with self._lock:

@@ -88,7 +88,9 @@ class ServiceCore:
         """Take an approval key of a third person that two enrolled people signed for.
 
         The request names action ``enrol-approver`` and the statement's bytes, is used once, and
-        the key may sign at most a year (with its overlap) from a day not beyond tomorrow.
+        the key may sign at most a year (with its overlap) from a day not beyond tomorrow. Raises
+        :class:`ApprovalError`, :class:`keys.errors.TrustError`,
+        :class:`keys.errors.DateRefusedError`.
         """
         statement = KeyStatement.parse(enrolment.statement)
         ca.check_time(statement.from_s, self._clock())
@@ -104,7 +106,7 @@ class ServiceCore:
         self._with_two(ENROL_APPROVER, payloads, enrolment.request, enrolment.approval, work)
 
     def trust_file(self) -> bytes:
-        """The trust file this service stands on."""
+        """The trust file this service stands on (docs/wire.md#trust)."""
         return bytes(self._trust.trust_file())
 
     def stock(self) -> tuple[int, int, int]:

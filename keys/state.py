@@ -141,7 +141,10 @@ class State:
         )
 
     def next_number(self, name: str) -> int:
-        """The next number of this series, from 1, without gaps."""
+        """The next number of this series, from 1; :class:`QuotaError` after 2³² − 1.
+
+        Without gaps: a transaction that is rolled back gives its number back.
+        """
         row = self._db.execute("SELECT value FROM counter WHERE name = ?", (name,)).fetchone()
         value = (row[0] if row else 0) + 1
         if value > MAX_SERIAL:
@@ -152,7 +155,10 @@ class State:
     # --- stock and cards ------------------------------------------------------------------------
 
     def receive_chips(self, batch: str, kdds: Sequence[bytes]) -> None:
-        """Enter received chips; one already known in another batch is refused."""
+        """Enter received chips (diversification data, 10 bytes each), all or none.
+
+        :class:`StockError` for one that is known in another batch.
+        """
         with self.transaction():
             for kdd in kdds:
                 row = self._db.execute("SELECT batch FROM chip WHERE kdd = ?", (kdd,)).fetchone()

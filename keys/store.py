@@ -2,7 +2,7 @@
 
 File: ``BTSEAL1`` ‖ log₂N(1) ‖ salt(16) ‖ nonce(12) ‖ ciphertext; the head and the key's name are
 authenticated, so a file renamed to another key's name does not open. PKCS#8's own encryption is
-too weak for files that may be copied.
+too weak for files that may be copied. scrypt is RFC 7914, the cipher RFC 8439.
 """
 
 from __future__ import annotations

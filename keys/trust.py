@@ -155,14 +155,17 @@ class TrustStore:
         self._find(key_id_of(raw), KeyRole.APPROVAL, at_s, version=person)
 
     def key(self, role: KeyRole, version: int) -> KeyStatement:
-        """The statement for this role and version (for APPROVAL: the person's newest key)."""
+        """The statement for this role and version (for APPROVAL: the person's newest key).
+
+        :class:`UnknownKeyError` without one.
+        """
         held = self._statements.get((role, version))
         if not held:
             raise UnknownKeyError(f"no {role.name} key of version {version}")
         return max(held, key=lambda s: s.from_s)
 
     def newest(self, role: KeyRole) -> KeyStatement:
-        """The statement of the highest version of ``role``."""
+        """The statement of the highest version of ``role``; :class:`UnknownKeyError`."""
         versions = [v for r, v in self._statements if r == role]
         if not versions:
             raise UnknownKeyError(f"no {role.name} key at all")
@@ -232,7 +235,11 @@ class TrustStore:
     # --- what cards parse ------------------------------------------------------------------------
 
     def card_certificate(self, cert: cvc.Certificate) -> CardIdentity:
-        """The card of a certificate that a card CA of this root signed."""
+        """The card of a certificate that a card CA of this root signed.
+
+        :class:`TrustError` (kind, mark, key unknown, revoked or not yet or no longer stated),
+        :class:`wire.errors.WireError` (environment, signature, points).
+        """
         if not isinstance(cert.extension, cvc.CardExtension):
             raise TrustError("not a card certificate")
         self._check_issued(cert, KeyRole.CARD_CA)
@@ -243,7 +250,10 @@ class TrustStore:
         return CardIdentity(cert.subject, cert.public_key, receipt_key, cert)
 
     def terminal_certificate(self, cert: cvc.Certificate) -> cvc.Certificate:
-        """``cert`` if a terminal CA of this root signed it; its dates are the caller's matter."""
+        """``cert`` if a terminal CA of this root signed it; its dates are the caller's matter.
+
+        Raises as :meth:`card_certificate` (``TrustError``).
+        """
         if not isinstance(cert.extension, cvc.TerminalExtension):
             raise TrustError("not a terminal certificate")
         self._check_issued(cert, KeyRole.TERMINAL_CA)
@@ -251,7 +261,10 @@ class TrustStore:
         return cert
 
     def link(self, cert: cvc.Certificate) -> cvc.Certificate:
-        """``cert`` if the root signed it as a link that contradicts no key statement."""
+        """``cert`` if the root signed it as a link that contradicts no key statement.
+
+        :class:`TrustError` when it is none or does, :class:`wire.errors.WireError` as above.
+        """
         if not isinstance(cert.extension, cvc.LinkExtension):
             raise TrustError("not a link")
         self._check_env(cert.env)
@@ -280,7 +293,11 @@ class TrustStore:
         self._check_revoked(statement, cert.digest)
 
     def entitlement(self, raw: bytes) -> Entitlement:
-        """An entitlement under the issuer key of the version it names."""
+        """An entitlement (166 bytes) under the issuer key of the version it names.
+
+        :class:`TrustError` for a key unknown, revoked or not stated on its day of issue,
+        :class:`wire.errors.WireError` for format, environment, signature.
+        """
         entitlement = Entitlement.parse(raw)
         self._check_env(entitlement.env)
         statement = self.key(KeyRole.ISSUER, entitlement.key_version)
@@ -290,7 +307,7 @@ class TrustStore:
         return entitlement
 
     def script(self, raw: bytes) -> Script:
-        """A script under the issuer key of the version it names."""
+        """A script (90 bytes) under the issuer key it names; raises as :meth:`entitlement`."""
         script = Script.parse(raw)
         self._check_env(script.env)
         statement = self.key(KeyRole.ISSUER, script.key_version)
@@ -307,12 +324,12 @@ _LINK_ROLES = {
 
 
 def key_id_of(raw: bytes) -> bytes:
-    """The key id that a COSE object names."""
+    """The key id (8 bytes) that a COSE object names; ``FormatError``."""
     return Sign1.parse(raw).key_id
 
 
 def check_demo(env: Environment, *, allow_demo: bool) -> Environment:
-    """``env``, unless it is a demonstration's and ``allow_demo`` is off."""
+    """``env``; :class:`DemoRefusedError` for a demonstration's while ``allow_demo`` is off."""
     if env.is_demo and not allow_demo:
         raise DemoRefusedError("this root is marked DEMO; only --demo uses it")
     return env

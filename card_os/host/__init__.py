@@ -1,1 +1,1 @@
-"""The reader's side: links and typed sessions."""
+"""The reader's side of card_os/SPEC.md and GlobalPlatform: links and typed sessions."""

@@ -61,7 +61,7 @@ class Command:
 
 
 def exactly(length_bytes: int) -> range:
-    """The one length given."""
+    """The one length given, as :attr:`Command.answer` holds it."""
     return range(length_bytes, length_bytes + 1)
 
 

@@ -185,7 +185,7 @@ class PoweredLink(AtrLink):
 
 
 class InProcessLink(PoweredLink):
-    """A card object whose whole APDUs are carried; `t0` follows 61xx and 6Cxx too."""
+    """A card object that whole APDUs are carried to; `t0`: as a T=0 card, without Le in case 4."""
 
     def __init__(self, device: IccDevice, *, t0: bool = False) -> None:
         """Power the device up; raises CardMute when it has no ATR."""

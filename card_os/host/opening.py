@@ -44,7 +44,10 @@ class CardIdentity:
 
 
 def exchange(link: Link, command: CommandApdu) -> ResponseApdu:
-    """One command over the link as it stands."""
+    """One command over the link as it stands, whatever its status word.
+
+    Raises ``links.LinkError``, and :class:`AnswerMalformedError` for more than 258 bytes.
+    """
     try:
         return ResponseApdu.parse(link.transmit(bytes(command)))
     except FormatError as x:
@@ -97,7 +100,8 @@ def terminal_extension(certificate: cvc.Certificate, env: Environment) -> cvc.Te
 def present(link: Link, certificate: cvc.Certificate, links: Sequence[cvc.Certificate]) -> None:
     """Send the links, versions ascending, then the certificate.
 
-    A link that is not newer is what most cards have already; any other refusal is raised.
+    A link that is not newer is what most cards have already; any other refusal is raised, as
+    :class:`CardRefusedError` (SPEC.md, PERFORM SECURITY OPERATION).
     """
     for each in sorted(links, key=lambda c: cvc.CaId.parse(c.subject).version):
         try:
@@ -110,7 +114,11 @@ def present(link: Link, certificate: cvc.Certificate, links: Sequence[cvc.Certif
 def read_card_certificate(
     link: Link, env: Environment, verify: Callable[[cvc.Certificate], CardIdentity]
 ) -> CardIdentity:
-    """GET DATA: the card's certificate, verified; :class:`NotThereError` before PERSONALISE."""
+    """GET DATA: the card's certificate, verified; :class:`NotThereError` before PERSONALISE.
+
+    :class:`AnswerMalformedError` when it is none, :class:`CardIdentityError` when ``verify`` names
+    another card or its environment is not ``env``; what ``verify`` raises passes.
+    """
     raw = commands.GET_CERTIFICATE.read(exchange(link, commands.GET_CERTIFICATE.apdu()))
     try:
         card = cvc.Certificate.parse(raw)
@@ -126,7 +134,10 @@ def read_card_certificate(
 def agree(
     link: Link, channel_key: EcdhKey, card_key: bytes, random: Callable[[int], bytes]
 ) -> HostMessaging:
-    """MUTUAL AUTHENTICATE: the session keys, once the card has proved ``card_key``."""
+    """MUTUAL AUTHENTICATE: the session, once the card has proved ``card_key`` (65 bytes).
+
+    :class:`UnprovenAnswerError` when it has not; :class:`CardRefusedError`.
+    """
     try:
         host = Scp11aHost(channel_key, card_key, random)
         response = exchange(link, host.command())

@@ -1,7 +1,10 @@
 """A session with the purse: verbs that return typed, verified wire objects (card_os/SPEC.md).
 
 What the card says counts only when it is authentic (R-MAC), signed where it must be, and about
-what was asked. Everything else ends the session and raises (card_os.host.errors).
+what was asked. Everything else ends the session and raises a :class:`ProtocolError`
+(card_os.host.errors): every verb may, and ``links.LinkError`` besides. A status word that SPEC.md
+lists is a :class:`CardRefusedError` and leaves the session open, 6988 apart. A docstring names what
+is particular to its verb.
 """
 
 from __future__ import annotations
@@ -170,7 +173,10 @@ class PurseSession:
     # --- READ ---------------------------------------------------------------------------------
 
     def read_state(self) -> CardState:
-        """READ STATE. :class:`CardIdentityError` unless it names this card and this terminal."""
+        """READ STATE. :class:`CardIdentityError` unless it names this card and this terminal.
+
+        :class:`AnswerMalformedError` for bytes that are no state.
+        """
         raw = self._send(commands.READ_STATE)
         try:
             state = CardState.parse(raw)
@@ -227,7 +233,12 @@ class PurseSession:
     # --- what the issuer signed ---------------------------------------------------------------
 
     def load(self, entitlement: Entitlement) -> Statement:
-        """LOAD; a repeated one is answered again and changes nothing."""
+        """LOAD: the statement, verified; a repeated one is answered again and changes nothing.
+
+        :class:`NotNewerError`, :class:`EntitlementDiffersError`,
+        :class:`AcknowledgedAheadError`, :class:`NoWalletPlaceError` and the other words of
+        SPEC.md's LOAD.
+        """
         index, before = self._wallet(entitlement.wallet)
         repeated = before.entitlement_sequence == entitlement.sequence
         counters = before.counters if repeated else entitlement.apply(before.counters)
@@ -286,13 +297,16 @@ class PurseSession:
         return self._pin_set(commands.CHANGE_PIN, raw, StatementKind.PIN_SET, PinSetPath.CHANGE)
 
     def activate(self, transport_code: str, pin: str) -> Statement:
-        """ACTIVATE by transport code (8 digits): the family's first PIN."""
+        """ACTIVATE by transport code (8 digits): the family's first PIN (6 digits).
+
+        :class:`WrongPinError` counts the code's tries; :class:`PinTooSimpleError`.
+        """
         data = encode_transport_code(transport_code) + encode_pin(pin)
         raw = self._with_pin(commands.ACTIVATE, data, p1=_CODE_PATH)
         return self._pin_set(commands.ACTIVATE, raw, StatementKind.ACTIVATION, 0)
 
     def set_pin_after_reset(self, pin: str) -> Statement:
-        """ACTIVATE while a PIN reset names this session's officer."""
+        """ACTIVATE while a PIN reset names this session's officer; :class:`OutOfPlaceError`."""
         raw = self._send(commands.ACTIVATE, encode_pin(pin), p1=_RESET_PATH)
         return self._pin_set(commands.ACTIVATE, raw, StatementKind.PIN_SET, PinSetPath.RESET)
 
@@ -361,7 +375,10 @@ class PurseSession:
         })  # fmt: skip
 
     def confirm(self, sequence: int) -> None:
-        """CONFIRM the latest receipt, which makes a debit final; again is harmless."""
+        """CONFIRM the latest receipt, which makes a debit final; again is harmless.
+
+        :class:`OutOfPlaceError` when the latest has another sequence or terminal.
+        """
         want = sequence.to_bytes(4, "big")
         answer = self._send(commands.CONFIRM, want)
         if answer != want:
@@ -372,7 +389,10 @@ class PurseSession:
     # --- issue --------------------------------------------------------------------------------
 
     def personalise(self, transport_code: str, certificate: cvc.Certificate) -> None:
-        """PERSONALISE a KEYED card; the session goes on with the identity it now has."""
+        """PERSONALISE a KEYED card; the session goes on with the identity it now has.
+
+        ``transport_code``: eight digits. :class:`OutOfPlaceError` when the card is INERT already.
+        """
         data = encode_transport_code(transport_code) + bytes(certificate)
         answer = self._send(commands.PERSONALISE, data)
         if answer != bytes([Life.INERT]):
@@ -472,7 +492,7 @@ class PurseSession:
 
 
 def encode_transport_code(code: str) -> bytes:
-    """Eight ASCII digits; the error never repeats the code."""
+    """Eight ASCII digits as bytes; a ``FormatError``'s text never repeats the code."""
     good = len(code) == TRANSPORT_CODE_DIGITS and code.isascii() and code.isdecimal()
     require(good, "transport code is not eight digits")
     return code.encode("ascii")

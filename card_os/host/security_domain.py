@@ -1,5 +1,6 @@
 """Sessions over SCP03 where the keys live elsewhere: the desk relays, the key service protects.
 
+The commands are those of docs/foreign-clients.md, the channel is GPC Amd D's.
 :class:`KeyServiceChannel` is the key holder's end as bytes; :class:`LocalChannel` is that end in
 this process (the key service runs it, and so does an offline desk with its own keys).
 """
@@ -187,7 +188,10 @@ class ContentEntry:
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
-        """Read the value of one E3; unknown tags are the card's own and are passed over."""
+        """Read the value of one E3; unknown tags are the card's own and are passed over.
+
+        :class:`FormatError` without an AID (4F) or a life cycle of 1 or 2 bytes (9F70).
+        """
         items = tlv.parse_all(raw)
         first = dict(reversed(items))  # the first of each tag counts
         if 0x4F not in first or len(first.get(0x9F70, b"")) not in {1, 2}:
@@ -218,7 +222,10 @@ def key_information(template: bytes) -> tuple[KeyInformation, ...]:
 
 
 def get_data_clear(link: Link, what: DataObject) -> bytes:
-    """The value of a data object outside a session; b"" when the card keeps it to itself."""
+    """The value of a data object outside a session; b"" when the card keeps it to itself.
+
+    ``links.LinkError``; nothing else a card answers is an error here.
+    """
     answer = exchange(link, commands.GET_DATA.apdu(p1=what >> 8, p2=what & 0xFF))
     if answer.sw != Sw.OK:
         return b""
@@ -293,7 +300,8 @@ class SecurityDomainSession(_Scp03Session):
     """The issuer security domain, opened at level 33; use it in a ``with``.
 
     Raises :class:`CardRefusedError`, :class:`ProtocolError`, ``links.LinkError`` and what the
-    channel raises while opening.
+    channel raises while opening. So does every verb, with ``UnprovenAnswerError`` for an answer
+    that the channel refuses and ``SessionOverError`` after the end.
     """
 
     def __init__(self, link: Link, channel: KeyServiceChannel, *, aid: bytes = ISD_AID) -> None:
@@ -303,7 +311,10 @@ class SecurityDomainSession(_Scp03Session):
         self._authenticate()
 
     def get_status(self, scope: Scope, aid: bytes = b"") -> tuple[ContentEntry, ...]:
-        """What the card holds of that kind, AIDs beginning with ``aid``; empty when nothing."""
+        """What the card holds of that kind, AIDs beginning with ``aid``; empty when nothing.
+
+        :class:`AnswerMalformedError`, for more than 64 parts too.
+        """
         search, raw = tlv.encode(0x4F, aid), b""
         for part in range(MAX_PARTS):
             answer = self._relay(commands.GET_STATUS, search, p1=scope, p2=int(part > 0))
@@ -326,7 +337,7 @@ class SecurityDomainSession(_Scp03Session):
             raise errors.AnswerMalformedError(f"GET STATUS: {x}") from x
 
     def get_data(self, what: DataObject) -> bytes:
-        """The value of a data object; :class:`NotThereError`."""
+        """The value of a data object; :class:`NotThereError`, :class:`AnswerMalformedError`."""
         raw = self._send(commands.GET_DATA, p1=what >> 8, p2=what & 0xFF)
         try:
             (value,) = tlv.parse_sequence(raw, (int(what),))
@@ -335,7 +346,7 @@ class SecurityDomainSession(_Scp03Session):
         return value
 
     def key_information(self) -> tuple[KeyInformation, ...]:
-        """Which keys the domain has."""
+        """Which keys the domain has; :class:`AnswerMalformedError` for rows of another form."""
         raw = self.get_data(DataObject.KEY_INFORMATION)
         try:
             return key_information(raw)
@@ -372,7 +383,10 @@ class SecurityDomainSession(_Scp03Session):
         self._send(commands.DELETE, tlv.encode(0x4F, aid), p2=p2)
 
     def put_key(self) -> None:
-        """PUT KEY with the keys the key service has for this card; the session ends with it."""
+        """PUT KEY with the keys the key service has for this card; the session ends with it.
+
+        :class:`UnprovenAnswerError` also for other key check values than those put.
+        """
         command = commands.PUT_KEY
         self._check_open(command)
         try:
@@ -394,7 +408,10 @@ class PurseKeySession(_Scp03Session):
         self._authenticate()
 
     def generate_keys(self) -> CardKeys:
-        """GENERATE KEYS: both public keys, as the card gave them under R-MAC."""
+        """GENERATE KEYS: both public keys, as the card gave them under R-MAC.
+
+        :class:`AnswerMalformedError` for a point off the curve.
+        """
         raw = self._send(commands.GENERATE_KEYS)
         try:
             return CardKeys.parse(raw)

@@ -1,1 +1,1 @@
-"""A software card with real non-volatile memory, security domain and purse."""
+"""A software card with real non-volatile memory, security domain and purse (card_os/SPEC.md)."""

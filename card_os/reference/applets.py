@@ -1,4 +1,7 @@
-"""What an application on the reference card is, and what the card gives it."""
+"""What an application on the reference card is, and what the card gives it.
+
+After the Java Card applet: install, select, process, deselect.
+"""
 
 from __future__ import annotations
 

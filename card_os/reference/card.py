@@ -1,4 +1,7 @@
-"""The reference card: memory, security domain and applets behind the contacts of an ICC."""
+"""The reference card: memory, security domain and applets behind the contacts of an ICC.
+
+What it answers a GlobalPlatform client, row by row: docs/foreign-clients.md.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +43,7 @@ class _Face:
 
     @property
     def atr(self) -> bytes:
+        """One of the three of :mod:`card_os.icc`."""
         if self.interface is Interface.CONTACTLESS:
             return ATR_CONTACTLESS
         return ATR_T0 if self.protocol is Protocol.T0 else ATR_T1

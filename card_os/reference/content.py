@@ -1,4 +1,7 @@
-"""Card content: which load files and applet instances the card holds, and their records."""
+"""Card content: which load files and applet instances the card holds, and their records.
+
+Life cycle codes and status words are GlobalPlatform's (docs/foreign-clients.md#content).
+"""
 
 from __future__ import annotations
 
@@ -125,7 +128,7 @@ class CardContent:
         return {a: Instance.parse(a, store.get(f"app/{a.hex()}") or b"") for a in aids}
 
     def applet(self, aid: bytes) -> Applet:
-        """Return the running object of an instance."""
+        """Return the running object of an instance; ``KeyError`` for an unknown AID."""
         if aid not in self._running:
             self._running[aid] = self._make(self.instances()[aid])
         return self._running[aid]

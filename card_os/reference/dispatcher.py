@@ -1,4 +1,7 @@
-"""The card's front desk (GlobalPlatform's OPEN): SELECT, routing, and SCP03 around the answers."""
+"""GlobalPlatform's OPEN: SELECT, routing, and SCP03 around the answers.
+
+What is selected when, and what an unknown AID gets: docs/foreign-clients.md#selection-and-data.
+"""
 
 from __future__ import annotations
 

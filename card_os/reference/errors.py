@@ -1,4 +1,7 @@
-"""Errors of the reference card. Only `CardError` reaches the reader, as its status word."""
+"""Errors of the reference card. Only `CardError` reaches the reader, as its status word.
+
+ISO 7816-4 and GPCS for the security domain, SPEC.md#status-words for the purse.
+"""
 
 from __future__ import annotations
 

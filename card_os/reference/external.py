@@ -212,7 +212,10 @@ class AppletInstance:
         self._connection.ask(DESELECT)
 
     def process(self, command: CommandApdu, ctx: CardContext) -> bytes:
-        """One command, already unwrapped when it came through SCP03."""
+        """One command, already unwrapped when it came through SCP03. Raises CardError, PowerLoss.
+
+        AppletHostError when the host went away.
+        """
         level = NO_CHANNEL if ctx.secure_channel is None else int(ctx.secure_channel.level)
         return self._transmit(bytes(command), ctx.interface, level)
 

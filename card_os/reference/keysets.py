@@ -1,4 +1,7 @@
-"""The security domain's SCP03 key sets: persistent, each with its own tries and sequence."""
+"""The security domain's SCP03 key sets: persistent, each with its own tries and sequence.
+
+Each rule has its row in docs/foreign-clients.md#keys; AES key fields as GPC Amd D §7.2 has them.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """INSTALL [for load] and LOAD: a load file in blocks, kept in RAM until the last one proves it.
 
+Each refusal has its row in docs/foreign-clients.md#content.
 The reference card runs no byte code: it takes a load file whose CAP header names a package that
 its registry knows, and keeps the file's hash.
 """

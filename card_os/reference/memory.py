@@ -3,7 +3,8 @@
 `Nvm` keeps named byte records. Every change of its cells, the steps of a transaction included, is
 one *persistent write*, and power can be made to fail before any of them. A transaction is a redo
 log: each value is logged, a commit mark is written, each value is applied, the log is cleared.
-Before the mark the transaction never happened; from the mark on `power_on` finishes it.
+Before the mark the transaction never happened; from the mark on `power_on` finishes it. (As Java
+Card's transactions do; the bound of 384 bytes is SPEC.md#sizes.)
 """
 
 from __future__ import annotations

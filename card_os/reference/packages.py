@@ -1,4 +1,4 @@
-"""The load files our reference card can run."""
+"""The load files our reference card can run: the purse's (docs/foreign-clients.md#content)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a card maker fixes before delivery: SCP03 options, identity data, where content stands."""
+"""What a card maker fixes before delivery: SCP03 options, identity data, room for load files.
+
+GET DATA answers them in the clear (docs/foreign-clients.md#selection-and-data).
+"""
 
 from __future__ import annotations
 

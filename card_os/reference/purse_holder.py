@@ -1,7 +1,8 @@
 """The holder's PIN, the hand-over, and the issuer's scripts (card_os/SPEC.md#commands).
 
 A try counter falls in a transaction of its own before the comparison: a tear there costs a try
-and never gives one.
+and never gives one. Each handler checks in SPEC.md's order, raises `CardError` with SPEC.md's
+status word, and returns the answer's data.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["activate_by_code", "activate_by_officer", "change_pin", "script", "v
 
 
 def verify(op: Operation) -> bytes:
-    """Compare the PIN; the result holds for this session."""
+    """VERIFY: compare the PIN; the result holds for this session."""
     op.session.pin_verified = False
     _refuse_blocked(op.store.card)
     _digits(op.data)
@@ -35,7 +36,7 @@ def verify(op: Operation) -> bytes:
 
 
 def change_pin(op: Operation) -> bytes:
-    """A new PIN for the old one."""
+    """CHANGE PIN: a new PIN for the old one."""
     op.session.pin_verified = False
     card = op.store.card
     _refuse_blocked(card)
@@ -50,7 +51,7 @@ def change_pin(op: Operation) -> bytes:
 
 
 def activate_by_code(op: Operation) -> bytes:
-    """Hand-over of an INERT card to whoever has its transport code."""
+    """ACTIVATE, P1 00: hand-over of an INERT card to whoever has its transport code."""
     card = op.store.card
     _refuse_blocked(card)
     _digits(op.data)
@@ -62,7 +63,7 @@ def activate_by_code(op: Operation) -> bytes:
 
 
 def activate_by_officer(op: Operation) -> bytes:
-    """Once after PIN_RESET, by the officer it names."""
+    """ACTIVATE, P1 01: once after PIN_RESET, by the officer it names (6985 for another)."""
     card = op.store.card
     pending = Flag.PIN_RESET_PENDING in card.flags and card.reset_officer != 0
     if not pending or op.session.extension.officer != card.reset_officer:
@@ -150,7 +151,7 @@ def _set_pin(
 
 
 def script(op: Operation) -> bytes:
-    """One order of the issuer, executed once."""
+    """SCRIPT: one order of the issuer, executed once (940E when it is not newer)."""
     card = op.store.card
     try:
         order = Script.parse(op.data)

@@ -1,7 +1,8 @@
 """LOAD, DEBIT, VOID and CONFIRM: everything that moves a counter (card_os/SPEC.md#commands).
 
-All arithmetic is unsigned 32-bit with carry checks. Each command checks first, signs in RAM,
-writes the bulk body to a spare slot and commits in one transaction.
+All arithmetic is unsigned 32-bit with carry checks. Each command checks first, in SPEC.md's order
+and with SPEC.md's status words (`CardError`), signs in RAM, writes the bulk body to a spare slot
+and commits in one transaction (PROTOCOL.md §4). Handlers return the answer's data.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BYPASS = 1  # P1 of DEBIT
 
 
 def consumed(c: Counters, sw: int) -> int:
-    """D − R + F without borrow or carry."""
+    """D − R + F; `CardError` ``sw`` on a borrow or carry."""
     return add_u32(sub_u32(c.debited, c.reversed, sw), c.forfeited, sw)
 
 
@@ -33,7 +34,7 @@ def consumed(c: Counters, sw: int) -> int:
 
 
 def load(op: Operation) -> bytes:
-    """Take an entitlement: L of this wallet is now x."""
+    """LOAD: take an entitlement, L of this wallet is now x; the LOAD statement."""
     entitlement = _parse_entitlement(op)
     verify_from_issuer(op.store, entitlement)
     card = op.store.card
@@ -108,7 +109,7 @@ def _load_statement(op: Operation, card: Card, wallet: Wallet) -> bytes:
 
 
 def debit(op: Operation) -> bytes:
-    """Take ``amount`` from a wallet, once, and say so under signature."""
+    """DEBIT: take ``amount`` from a wallet, once, and say so under signature; the receipt."""
     order, card = Debit.parse(op.data), op.store.card
     verification = _check_holder(op, card)
     _check_ring(card, order)
@@ -174,7 +175,7 @@ def _debited(wallet: Wallet, amount: int) -> Counters:
 
 
 def void(op: Operation) -> bytes:
-    """Take back the card's latest receipt, a debit of this terminal not yet confirmed."""
+    """VOID: take back the card's latest receipt, a debit of this terminal not yet confirmed."""
     order, card = Void.parse(op.data), op.store.card
     if order.sequence != card.sequence:
         raise CardError(Sw.SEQUENCE_DIFFERS)
@@ -206,7 +207,7 @@ def void(op: Operation) -> bytes:
 
 
 def confirm(op: Operation) -> bytes:
-    """The goods are handed over: the latest receipt can no longer be voided."""
+    """CONFIRM: the goods are handed over, the latest receipt can no longer be voided."""
     sequence, card = int.from_bytes(op.data, "big"), op.store.card
     latest = _latest(op, card)
     if (

@@ -1,4 +1,7 @@
-"""What one purse command works on: the session in RAM, and the operation handed to a handler."""
+"""What one purse command works on: the session in RAM, and the operation handed to a handler.
+
+SPEC.md#select and MUTUAL AUTHENTICATE say when the session's RAM is wiped.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,7 @@ def statement(
     op: Operation, card: Card, kind: StatementKind, *, detail: int = 0, number: int = 0,
     wallet: int = 0, counters: Counters = _NO_COUNTERS, entitlement_sequence: int = 0,
 ) -> bytes:  # fmt: skip
-    """A signed statement; ``card`` is the card as the command leaves it."""
+    """A signed statement (wire.md#statement); ``card`` is the card as the command leaves it."""
     certificate = op.session.certificate
     body = Statement.encode_body(
         env=op.env, kind=kind, card_id=card.card_id, sequence=card.sequence, wallet=wallet,

@@ -317,7 +317,10 @@ class PurseStore:
         return self._must(f"ring/{(sequence - 1) % RING_SLOTS}")
 
     def put_spare_receipt(self, card: Card, body: bytes) -> None:
-        """Write the next receipt into the slot it will have; the caller checked that it is free."""
+        """Write the next receipt into the slot it will have; the caller checked that it is free.
+
+        CardFileError when it is not.
+        """
         if card.free_slots < 1:
             raise CardFileError("the ring's next slot holds an unacknowledged receipt")
         self._store.put(f"ring/{card.sequence % RING_SLOTS}", body)

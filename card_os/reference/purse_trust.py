@@ -1,6 +1,7 @@
 """What the purse trusts: certificates, links, its own date, the issuer's signature.
 
-Every check here stands in card_os/SPEC.md#trust-on-the-card, in that order.
+Every check here stands in card_os/SPEC.md#trust-on-the-card or in PERFORM SECURITY OPERATION, in
+that order, and raises `CardError` with the status word given there.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _check_step(card: Card, issued: date) -> None:
 
 
 def trusted_key(store: PurseStore, kind: CaKind, version: int) -> bytes:
-    """The key of that kind and version; 6A88 when no slot has it."""
+    """The key (65 bytes) of that kind and version; 6A88 when no slot has it."""
     if version != 0:  # 0 marks an empty slot
         for slot in store.trust(kind):
             if slot.version == version:
@@ -65,7 +66,7 @@ def parse_certificate(anchors: InstallParameters, data: bytes) -> Certificate:
 
 
 def check_terminal_certificate(store: PurseStore, certificate: Certificate) -> None:
-    """Raise unless the card accepts this certificate now; writes nothing."""
+    """Raise unless the card accepts this certificate now: 6A88, 940B, 6982; writes nothing."""
     card = store.card
     key = trusted_key(store, CaKind.TERMINAL_CA, certificate.issuer.version)
     if certificate.expires < card.own_date:
@@ -85,7 +86,7 @@ def _verify(signed: Certificate | Entitlement | Script, key: bytes) -> None:
 
 
 def apply_link(store: PurseStore, anchors: InstallParameters, link: Certificate) -> None:
-    """Check a link and write it at once: one transaction, or an error and nothing."""
+    """Check a link (6A80, 940E, 6982) and write it at once: one transaction, or nothing."""
     extension = link.extension
     if not isinstance(extension, LinkExtension):
         raise CardError(Sw.WRONG_DATA, "not a link")

@@ -135,7 +135,7 @@ class SecurityDomain:
         self.session = None
 
     def select(self) -> ResponseApdu:
-        """Return the FCI; 6283 tells that the card is locked. TERMINATED: 6985."""
+        """Return the FCI; 6283 tells that the card is locked. CardError 6985 when TERMINATED."""
         if self.life is CardLife.TERMINATED:
             raise CardError(SW_CONDITIONS, "the card is terminated")
         proprietary = encode(0x73, recognition_data(int(self._options))) + encode(0x9F65, b"\xff")
@@ -210,7 +210,7 @@ class SecurityDomain:
     # -- commands -----------------------------------------------------------------------------
 
     def process(self, command: CommandApdu) -> ResponseApdu:
-        """Answer one plain command. Order of refusal: 6E00, 6D00, life 6985, level 6982."""
+        """Answer one plain command; raises CardError, 6E00, 6D00, life 6985, level 6982 first."""
         if command.cla not in GLOBALPLATFORM_CLASSES:
             raise CardError(SW_CLA)
         row = self._ROWS.get(command.ins)

@@ -305,7 +305,7 @@ class CardServer:
                     Path(path).unlink(missing_ok=True)
 
     def insert(self, source: CardSource | None = None) -> None:
-        """Insert the card of `source`, or again the one held."""
+        """Insert the card of `source`, or again the one held. Raises ServeError."""
         with self._moves:
             if self.place.inside:
                 raise ServeError("a card is already in")

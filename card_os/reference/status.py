@@ -1,4 +1,7 @@
-"""GET STATUS: what the card holds, in both answer formats, page by page."""
+"""GET STATUS: what the card holds, in both answer formats, page by page.
+
+Row by row in docs/foreign-clients.md#content.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class Query:
 
     @classmethod
     def parse(cls, command: CommandApdu) -> Self:
-        """Read the command: 4F {AID or its beginning} and perhaps 5C {tag list}."""
+        """Read the command: 4F {AID or its beginning} and perhaps 5C {tag list}.
+
+        CardError 6A86 for another P1, FormatError for other data (6A80 at the dispatcher).
+        """
         if command.p1 not in {SD, APPLICATIONS, FILES, FILES_AND_MODULES}:
             raise CardError(SW_P1P2)
         items = parse_all(command.data)
