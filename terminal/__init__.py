@@ -1,1 +1,1 @@
-"""The distribution point: redemption engine, journal, sync, printer, command line."""
+"""The distribution point (PROTOCOL.md §4): engine, journal, sync, printer, faces."""

@@ -1,4 +1,7 @@
-"""Uploads, acknowledgements and bundles as bytes: the same over HTTP and on a stick. No I/O."""
+"""Uploads, acknowledgements and bundles as bytes: the same over HTTP and on a stick. No I/O.
+
+Their bytes: docs/wire.md#upload, #bundle.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ def build_upload(journal: Journal, log_key: Signer) -> Upload | None:
     """Every record the backend has not acknowledged, under one signed head; None when none.
 
     A repeated upload has the same records; the backend answers it with the same acknowledgement.
+    Raises :class:`terminal.errors.JournalDamagedError` for a chain that no longer holds.
     """
     records: list[Record] = journal.unacknowledged()
     if not records:
@@ -65,7 +69,8 @@ class Installed:
 def install_bundle(engine: Engine, file: bytes) -> Installed:
     """Install a bundle and apply the acknowledgements it brought.
 
-    Raises :class:`terminal.errors.BundleRefusedError`, but not for one that is not newer.
+    ``file``: the bytes of docs/wire.md#bundle, at most 64 MiB unpacked. Raises
+    :class:`terminal.errors.BundleRefusedError`, but not for one that is not newer.
     """
     try:
         version = engine.install(file)

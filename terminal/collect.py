@@ -1,4 +1,7 @@
-"""COLLECT: carry home what the backend has not acknowledged, and check it against memory."""
+"""COLLECT: carry home what the backend has not acknowledged, and check it against memory.
+
+PROTOCOL.md §4 step 6, §4.1: before every new debit.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A terminal's folder: config.json, sealed keys, trust file, journal and roster.
 
-No secret stands in config.json. The keys are sealed under the terminal's passphrase, an officer's
-key under that officer's own.
+No secret stands in config.json (docs/adr/0004). The keys are sealed under the terminal's
+passphrase, an officer's key under that officer's own; a wrong one is a
+``keys.errors.PassphraseError``.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ class Folder:
     def create(
         self, config: Config, passphrase: str, random: Callable[[int], bytes]
     ) -> StationRequest:
-        """Make the folder and the station's own keys; the request for the office."""
+        """Make the folder and the station's own keys; the request for the office.
+
+        :class:`ConfigError` when a terminal is there; the environment as :meth:`config`.
+        """
         self._check_world(config.environment)
         if (self.path / CONFIG).exists():
             raise ConfigError(f"{self.path} holds a terminal already; it was left as it is")
@@ -110,14 +114,15 @@ class Folder:
         return OfficerRequest.make(config.environment, station, role, number, key)
 
     def officer(self, role: Role, number: int, passphrase: str) -> Officer:
-        """The officer's key, unlocked."""
+        """The officer's key, unlocked; :class:`keys.errors.StoreError` when this holds none."""
         raw = self._store.load(_officer_name(role, number), passphrase)
         return Officer(number, P256KeyAgreement.from_private_bytes(raw))
 
     def provision(self, raw: bytes, passphrase: str) -> None:
         """Install what the office sent back; doing it again with the same file is harmless.
 
-        Raises :class:`ConfigError` unless the enrolment is for this station and its log key.
+        Raises :class:`ConfigError` unless the enrolment is for this station and its log key,
+        ``keys.errors.TrustError`` when it does not stand, and as :func:`install_bundle`.
         """
         config = self.config()
         try:
@@ -143,7 +148,10 @@ class Folder:
     # --- opening ---------------------------------------------------------------------------------
 
     def config(self) -> Config:
-        """config.json; :class:`ConfigError`."""
+        """config.json; :class:`NotProvisionedError` without one, :class:`ConfigError`.
+
+        ``keys.errors.DemoRefusedError`` and :class:`NotDemoError` when ``--demo`` does not fit.
+        """
         try:
             config = Config.model_validate_json((self.path / CONFIG).read_bytes())
         except OSError as e:
@@ -157,7 +165,11 @@ class Folder:
         self, passphrase: str, *, clock: Callable[[], int], random: Callable[[int], bytes],
         emit: Callable[[Event], None] | None = None, boot: bool = True,
     ) -> Opened:  # fmt: skip
-        """Journal, roster and engine; ``boot`` writes BOOT and whatever SYNC is due."""
+        """Journal, roster and engine; ``boot`` writes BOOT and whatever SYNC is due.
+
+        ``clock``: Unix seconds. Raises as :meth:`config`, :class:`NotProvisionedError` before
+        :meth:`provision`, and :class:`terminal.errors.JournalError` and its kinds.
+        """
         config = self.config()
         try:
             signed = Sign1.parse((self.path / ENROLMENT).read_bytes())

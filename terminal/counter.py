@@ -1,4 +1,4 @@
-"""The counter's order of things for one tap: what the command line and the demo do.
+"""The counter's order of things for one tap (PROTOCOL.md §4): the command line's and the demo's.
 
 Commands to the engine, results collected; printing goes through the given printer and never
 stops a sale.

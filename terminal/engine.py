@@ -202,7 +202,10 @@ class Engine:
                 raise StepError("a void of this debit is open or proven: no goods move")
 
     def returned(self, void: int) -> Outcome:
-        """RETURNED: after a proven void the goods from the counter are back in stock."""
+        """RETURNED: after a proven void the goods from the counter are back in stock.
+
+        ``void``: the void's sequence. An outcome, refused when no goods of it lie there.
+        """
 
         def note() -> Outcome:
             row = self.journal.intent(void)
@@ -214,7 +217,10 @@ class Engine:
         return guarded(self, Step.WRITING, note)
 
     def given_back(self, void: int) -> Outcome:
-        """GIVEN_BACK: the void did not happen, the family has its goods again."""
+        """GIVEN_BACK: the void did not happen, the family has its goods again; as :meth:`returned`.
+
+        Whether the void may have happened is judged as the record is taken into the journal.
+        """
 
         def note() -> Outcome:
             if not self.journal.intent(void).on_counter:
@@ -233,7 +239,7 @@ class Engine:
         self.write(log.Shift(opened=True, officer=officer))
 
     def close_shift(self) -> tuple[GoodsLine, ...]:
-        """SHIFT closed with a CHECKPOINT; what should lie on the shelf."""
+        """SHIFT closed with a CHECKPOINT; what should lie on the shelf. :class:`StepError`."""
         officer = self.journal.shift_officer()
         if officer is None:
             raise StepError("no shift is open")
@@ -254,7 +260,10 @@ class Engine:
         return delivery
 
     def move_stock(self, move: StockMove, line: GoodsLine, delivery: bytes | None = None) -> None:
-        """COUNTED, LOST or SENT_BACK (which names the delivery it came with)."""
+        """COUNTED, LOST or SENT_BACK, which and only which names the delivery it came with.
+
+        ``delivery``: the object's hash, 32 bytes. :class:`StepError` for RECEIVED or a misfit.
+        """
         if move == StockMove.RECEIVED:
             raise StepError("goods come in by their signed delivery")
         if (move == StockMove.SENT_BACK) != (delivery is not None):

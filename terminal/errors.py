@@ -1,6 +1,7 @@
 """Errors of the terminal: its own storage, data and configuration.
 
-What happens with a card is no error but an :mod:`terminal.outcomes` value.
+What happens with a card is no error but an :mod:`terminal.outcomes` value. Both with their words:
+docs/errors.md#terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A slip as ESC/POS bytes. Apart from the printer's line, because python-escpos loads slowly."""
+"""A slip as ESC/POS bytes, by python-escpos, which loads slowly: so apart from the printer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Errors on the way of one command become its outcome; a turned-away card is logged once."""
+"""Errors on the way of one command become its outcome; a turned-away card is logged once.
+
+A status word is never evidence (PROTOCOL.md §4.1); REJECTED and its reasons: docs/wire.md#log.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ class StoppedError(TerminalError):
 
 
 def guarded(engine: Engine, step: Step, action: Callable[[], T]) -> T | Outcome:
-    """Run one command; what it raises becomes an outcome, and every outcome is emitted."""
+    """Run one command; what it raises becomes an outcome, and every outcome is emitted.
+
+    Not caught: what no card, store or operator can cause.
+    """
     engine.emit(Progress(step))
     result: T | Outcome
     try:

@@ -1,7 +1,9 @@
 """The terminal's journal: the hash-chained log in SQLite, append only, one commit per step.
 
-A record that :meth:`Journal.append` returned is durable. Derived tables (:mod:`.projection`)
-change in the same transaction, so after any crash they say exactly what the records say.
+A record that :meth:`Journal.append` returned is durable (PROTOCOL.md §1.3); its bytes are
+docs/wire.md#log's. Derived tables (:mod:`.projection`) change in the same transaction, so after
+any crash they say exactly what the records say. Every method may raise
+:class:`terminal.errors.JournalError` and its kinds, the store's errors by name.
 """
 
 from __future__ import annotations
@@ -235,7 +237,10 @@ class Journal:
         return Head(*row)
 
     def records(self, first: int, last: int) -> list[Record]:
-        """The records ``first`` to ``last`` still held, verified to be one chain."""
+        """The records ``first`` to ``last`` still held, verified to be one chain.
+
+        :class:`JournalDamagedError` when they are not.
+        """
         rows = self._all(
             "SELECT raw FROM record WHERE sequence BETWEEN ? AND ? ORDER BY sequence", first, last
         )
@@ -253,7 +258,10 @@ class Journal:
         return self.records(first, first + MAX_UPLOAD_RECORDS - 1)
 
     def check(self) -> None:
-        """Verify everything held: chain from the acknowledged record to the end."""
+        """Verify everything held: chain from the acknowledged record to the end.
+
+        :class:`JournalDamagedError`.
+        """
         row = self._one("SELECT acknowledged_hash FROM head")
         head, records = self.head(), self.records(0, 1 << 32)
         start = row[0] if row else None

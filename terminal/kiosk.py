@@ -1,8 +1,8 @@
 """The village hall's controller: card events and commands in, screens out. No web, no thread.
 
 It holds no rule of money: it orders the engine's steps as :mod:`terminal.counter` does and shows
-what they return. A card that is pulled within a step is told by the step's own outcome; one that
-is pulled between steps by :class:`TakenOut`. One thread calls it (:mod:`terminal.kiosk_thread`).
+what they return (docs/ui.md#a-screen). A card pulled within a step is told by the step's outcome;
+one pulled between steps by :class:`TakenOut`. One thread calls it (:mod:`terminal.kiosk_thread`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a person can ask of the village-hall face, and on which screen: frozen values.
 
-Commands carry what was entered; secrets never show in ``repr``.
+Commands carry what was entered; secrets never show in ``repr``. A command for a screen that has
+gone does nothing (docs/ui.md#a-screen).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the village-hall face can show and be told: screens and commands as frozen values.
+"""What the village-hall face can show: screens as frozen values (docs/ui.md#a-screen).
 
-Screens carry the engine's own typed results (:mod:`terminal.outcomes`, :mod:`terminal.views`);
-a template only words them. Commands carry what a person entered; secrets never show in ``repr``.
+They carry the engine's own typed results (:mod:`terminal.outcomes`, :mod:`terminal.views`);
+a template only words them. What a person can ask is :mod:`terminal.kiosk_commands`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The strip above every screen: what an operator must always see of the terminal."""
+"""The strip above every screen: what an operator must always see (docs/ui.md#a-screen, 2)."""
 
 from __future__ import annotations
 

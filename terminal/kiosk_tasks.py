@@ -1,4 +1,7 @@
-"""What the counter's pads and officers do: PINs, activation, void, bypass, objection, shift end."""
+"""What the counter's pads and officers do: PINs, activation, void, bypass, objection, shift end.
+
+PROTOCOL.md §6; the steps themselves are the engine's.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a person reads: every outcome, warning and error, Indonesian first, English second.
 
-A text says what happened, what was kept and what to do next. Placeholders are filled by
-:func:`text`.
+A text says what happened, what was kept and what to do next (docs/ui.md#words). Placeholders are
+filled by :func:`text`. All of them stand in docs/errors.md.
 """
 
 # ruff: noqa: ISC004 - a pair of texts, each over lines

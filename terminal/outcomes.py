@@ -1,7 +1,8 @@
 """Everything that can come of a command, as values a screen can show in two languages.
 
 The engine never prints, asks or sleeps: it returns these, and tells what it is doing by
-:class:`Progress`. Words stand in :mod:`terminal.messages`, under :attr:`Outcome.key`.
+:class:`Progress`. Words stand in :mod:`terminal.messages`, under :attr:`Outcome.key`, and in
+docs/errors.md. Amounts are in the wallet's unit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Slips onto paper: python-escpos over a serial line. The sale stands if the printer is gone."""
+"""Slips onto paper: python-escpos over a serial line. The sale stands if the printer is gone.
+
+What must be printed: PROTOCOL.md §6, debited and not served.
+"""
 
 from __future__ import annotations
 

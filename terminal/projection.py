@@ -1,5 +1,6 @@
 """What the journal's records add up to: derived tables, updated in the records' own transaction.
 
+What follows what: docs/wire.md#log, PROTOCOL.md §4 (terminal order) and §6 (void).
 Every table here is a function of the records alone, so a journal that was never pruned can be
 rebuilt; a pruned one keeps here what the memory of cards and intents needs.
 """

@@ -71,7 +71,11 @@ def _from_bundle(visit: Visit, row: IntentRow) -> Outcome | None:
 
 
 def take_evidence(engine: Engine, row: IntentRow, receipt: Receipt, card_sequence: int) -> Outcome:
-    """Receipt s + 1, verified: ours → RECEIPT, another's → ABORTED."""
+    """Receipt s + 1, verified: ours → RECEIPT, another's → ABORTED.
+
+    :class:`TurnedAwayError` when it shows another image of this terminal (docs/adr/0005), is about
+    something else than was asked, or does not link to what was here before.
+    """
     station = engine.journal.station.station_id
     ours = (station, row.sequence, row.hash)
     if (receipt.terminal_id, receipt.terminal_sequence, receipt.intent_hash) != ours:
@@ -95,7 +99,10 @@ def take_evidence(engine: Engine, row: IntentRow, receipt: Receipt, card_sequenc
 
 
 def check_asked(journal: Journal, row: IntentRow, receipt: Receipt) -> None:
-    """The receipt is about what the intent asked; a chip that says otherwise is refused."""
+    """The receipt is about what the intent asked; a chip that says otherwise is refused.
+
+    :class:`TurnedAwayError`, with the receipt as evidence.
+    """
     if row.kind == IntentKind.DEBIT:
         body: log.Intent = row.record.body
         want = (ReceiptKind.DEBIT, body.wallet, body.amount, body.basket_version)

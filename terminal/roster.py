@@ -1,7 +1,7 @@
 """What bundles brought: entitlements, scripts, hotlist, programmes, trust. Apart from the journal.
 
-A bundle is verified whole, then installed whole in one transaction; one that is not newer, not
-for this terminal or not built on what is installed changes nothing.
+A bundle (docs/wire.md#bundle) is verified whole, then installed whole in one transaction; one that
+is not newer, not for this terminal or not built on what is installed changes nothing.
 """
 
 from __future__ import annotations
@@ -265,7 +265,11 @@ class Roster:
             db.executemany(put.format(table, "?, ?"), rows)
 
     def provision(self, certificates: Iterable[bytes], links: Iterable[bytes]) -> None:
-        """Take the certificates and links of a Provision file, verified; all or none."""
+        """Take the certificates and links of a Provision file, verified; all or none.
+
+        :class:`BundleRefusedError` for another terminal's; ``keys.errors.TrustError`` and
+        ``WireError`` for what does not stand.
+        """
         made = [self._trust.terminal_certificate(cvc.Certificate.parse(x)) for x in certificates]
         if any(x.subject != self._station for x in made):
             raise BundleRefusedError("a certificate for another terminal")
@@ -316,7 +320,7 @@ class Roster:
 
     @property
     def parameters(self) -> Parameters:
-        """The signed parameters in force."""
+        """The signed parameters in force; :class:`RosterEmptyError` when there are none."""
         row = self._one("SELECT parameters FROM version")
         if row is None:
             raise RosterEmptyError("no bundle is installed")

@@ -1,4 +1,4 @@
-"""The way to a session with a card, and what a card is that gives none."""
+"""The way to a session with a card, and what a card is that gives none (PROTOCOL.md §2)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 def open_session(
     engine: Engine, link: Link, credentials: Credentials
 ) -> tuple[PurseSession, bytes]:
-    """The session and the card's certificate: SELECT to READ STATE.
+    """The session and the card's certificate (its bytes): SELECT to READ STATE.
 
-    Every way a card can be another one has its own reason (TurnedAwayError).
+    Every way a card can be another one has its own reason (TurnedAwayError); a card that refuses
+    this terminal's certificate stops it (StoppedError). Other ``HostError`` pass.
     """
     env = engine.journal.station.env
     seen: list[bytes] = []

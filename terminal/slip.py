@@ -76,7 +76,7 @@ PRINTED = (Redeemed, NotRedeemed, RedeemUnknown, Voided, NotVoided, VoidUnknown)
 
 
 def masked(card_id: bytes) -> str:
-    """The card by its last four digits."""
+    """The card (its id of 8 bytes) by the last four digits of its serial."""
     return f"****{int.from_bytes(card_id[4:], 'big') % 10_000:04d}"
 
 

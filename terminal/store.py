@@ -1,4 +1,7 @@
-"""SQLite as the terminal uses it: WAL, FULL, explicit transactions, errors by name."""
+"""SQLite as the terminal uses it: WAL, FULL, explicit transactions, errors by name.
+
+Durable when it returns (PROTOCOL.md §1.3); `make sim-power` walks its writes.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ def connect(path: Path | str) -> sqlite3.Connection:
 
 @contextmanager
 def named_errors() -> Iterator[None]:
-    """SQLite's errors as :class:`JournalError`; constraint failures are faults, and stay."""
+    """SQLite's errors as :class:`JournalError`; constraint failures are faults, and stay.
+
+    :class:`JournalFullError`, :class:`JournalBusyError`, :class:`JournalDamagedError` by cause.
+    """
     try:
         yield
     except sqlite3.OperationalError as e:

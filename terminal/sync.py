@@ -1,7 +1,7 @@
 """The terminal's only network code: uploads out, acknowledgements and bundles in (httpx).
 
-Nothing here decides anything: bytes are carried to and from :mod:`terminal.carry`. The engine
-never imports this module; a tap makes no network call.
+Nothing here decides anything: bytes are carried to and from :mod:`terminal.carry` over
+docs/ledger.md#http. The engine never imports this module; a tap makes no network call.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ def _ask(client: httpx.Client, method: str, path: str, body: bytes | None) -> ht
 
 
 def export_file(engine: Engine, log_key: Signer, target: Path) -> int:
-    """Write the upload to a file, durably; how many records it holds (0: no file)."""
+    """Write the upload to a file, durably; how many records it holds (0: no file).
+
+    :class:`TransferError` when it cannot be written.
+    """
     upload = build_upload(engine.journal, log_key)
     if upload is None:
         return 0
@@ -102,7 +105,11 @@ def export_file(engine: Engine, log_key: Signer, target: Path) -> int:
 
 
 def import_file(engine: Engine, source: Path) -> Synced:
-    """Take an acknowledgement or a bundle from a file, whichever it is."""
+    """Take an acknowledgement or a bundle from a file, whichever it is.
+
+    :class:`TransferError` for a file that cannot be read or is over 64 MiB, and what
+    :mod:`terminal.carry` raises.
+    """
     try:
         if source.stat().st_size > MAX_FILE_BYTES:
             raise TransferError("the file is too large")

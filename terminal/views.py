@@ -1,4 +1,4 @@
-"""What a screen shows of a visit, and what the opening found out."""
+"""What a screen shows of a visit, and what the opening found out (PROTOCOL.md §4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One card's visit: an open session, what is known of the card, and the verbs on it."""
+"""One card's visit: an open session, what is known of the card, and the verbs on it.
+
+PROTOCOL.md §4 (terminal order) and §6; begun by :meth:`terminal.engine.Engine.begin`.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The village hall's face in a browser: routes, templates and style over the counter's screens."""
+"""The village hall's face in a browser: routes, templates and style over the counter's screens.
+
+How it looks, moves and is guarded: docs/ui.md.
+"""

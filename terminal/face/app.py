@@ -1,4 +1,7 @@
-"""Routes of the village hall: a page, its stream of screens, and one door for commands."""
+"""Routes of the village hall: a page, its stream of screens, and one door for commands.
+
+docs/ui.md#how-pages-move.
+"""
 
 from __future__ import annotations
 

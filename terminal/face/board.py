@@ -21,7 +21,7 @@ class Board:
 
     @property
     def view(self) -> View:
-        """What is shown now; the worker has published by the time a page is served."""
+        """What is shown now; ``LookupError`` before the worker's first, which no page sees."""
         if self._view is None:
             raise LookupError("nothing was published yet")
         return self._view

@@ -42,7 +42,10 @@ class FormError(Exception):
 
 
 def whole(text: str) -> int:
-    """A whole number, points between thousands allowed (``150.000``)."""
+    """A whole number to 2³¹ − 1, points between thousands allowed (``150.000``).
+
+    :class:`FormError` for anything else.
+    """
     digits = text.replace(".", "").strip()
     if not re.fullmatch(rf"[0-9]{{1,{MAX_DIGITS}}}", digits) or int(digits) > MAX_AMOUNT:
         raise FormError("not a whole number")
@@ -50,7 +53,10 @@ def whole(text: str) -> int:
 
 
 def quantity(text: str, unit: Unit) -> int:
-    """A count in the unit itself; kilograms and litres with a decimal comma (``49,5``)."""
+    """A count in the unit itself (g, ml, pieces); kilograms and litres are typed (``49,5``).
+
+    :class:`FormError`, also for less than one gram or millilitre.
+    """
     if unit not in LARGE:
         return whole(text)
     digits = text.replace(".", "").strip().replace(",", ".")
@@ -63,7 +69,10 @@ def quantity(text: str, unit: Unit) -> int:
 
 
 def command(verb: str, fields: Fields, screen: Screen) -> Command:
-    """The command of ``/do/verb``; ``screen`` is shown now (counts are in its goods' units)."""
+    """The command of ``/do/verb``; ``screen`` is shown now (counts are in its goods' units).
+
+    :class:`FormError` for an unknown verb or a field that is missing or malformed.
+    """
     try:
         if verb == "close-shift" and isinstance(screen, Counting):
             counts = [quantity(fields[f"count{n}"], x.unit) for n, x in enumerate(screen.lines)]
