@@ -1,1 +1,1 @@
-"""The desk: personalisation, stock, hand-over."""
+"""The desk (docs/desk.md): personalisation, stock, transport codes, evidence."""

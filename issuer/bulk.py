@@ -1,4 +1,4 @@
-"""Cards one after the other: good and bad counted, a stop when it goes wrong.
+"""Cards one after the other: good and bad counted, a stop when it goes wrong (docs/desk.md).
 
 :class:`Run` counts for whoever swaps the cards: :func:`run_bulk` and the desk's face.
 """

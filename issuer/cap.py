@@ -2,7 +2,7 @@
 
 Layout: Java Card Virtual Machine Specification, "The CAP File Format". An archive holds one file a
 component; a load file is those components one behind the other in the order of the specification,
-without Descriptor and Debug, which no card needs.
+without Descriptor and Debug, which no card needs. How one is made: docs/applet.md#to-a-cap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""``betang-issuer probe`` and ``load-applet``: what they do and say, without printing."""
+"""``betang-issuer probe`` and ``load-applet``: what they do and say, without printing.
+
+How they are used: docs/cards.md#from-a-blank-card-to-the-desk.
+"""
 
 from __future__ import annotations
 

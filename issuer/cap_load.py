@@ -1,4 +1,4 @@
-"""Loading the applet onto a blank card, under the maker's transport keys.
+"""Loading the applet onto a blank card, under the maker's transport keys (docs/cards.md).
 
 Resumable by doing what is missing: a load is whole or not there (the card drops half a one), and an
 instance is always made anew, as at the desk. So a card pulled at any command reaches the same end

@@ -1,6 +1,6 @@
 """The words of probe and load-applet: Indonesian first, English second.
 
-A text says what happened, what was kept and what to do next.
+A text says what happened, what was kept and what to do next (docs/ui.md#words).
 """
 
 # ruff: noqa: ISC004 - a pair of texts, each over lines

@@ -1,4 +1,4 @@
-"""``betang-issuer``: a desk without a screen.
+"""``betang-issuer``: a desk without a screen (docs/desk.md#commands).
 
 The desk's passphrase (of its log key) comes from BETANG_PASSPHRASE or a prompt; only ``init``,
 ``request``, ``provision`` and ``sync`` need it.

@@ -1,6 +1,7 @@
 """A desk's folder: config.json, its sealed log key, trust file, links, log and orders, mail.
 
-No secret stands in config.json, and no card management key anywhere here.
+No secret stands in config.json, and no card management key anywhere here (docs/desk.md#folder,
+docs/adr/0004).
 """
 
 from __future__ import annotations
@@ -80,7 +81,11 @@ class Folder:
     def create(
         self, config: Config, passphrase: str, random: Callable[[int], bytes]
     ) -> StationRequest:
-        """Make the folder and the desk's log key; the request for the office."""
+        """Make the folder and the desk's log key; the request for the office.
+
+        :class:`ConfigError` when a desk is there, :class:`issuer.errors.MailError` for a
+        recipient that is none; the environment as :meth:`config`.
+        """
         self._check_world(config.environment)
         check_recipient(config.mail_recipient)
         if (self.path / CONFIG).exists():
@@ -125,7 +130,10 @@ class Folder:
         self._write(ENROLMENT, answer.enrolment)
 
     def config(self) -> Config:
-        """config.json; :class:`ConfigError`."""
+        """config.json; :class:`NotProvisionedError` without one, :class:`ConfigError`.
+
+        ``keys.errors.DemoRefusedError`` and :class:`NotDemoError` when ``--demo`` does not fit.
+        """
         try:
             config = Config.model_validate_json((self.path / CONFIG).read_bytes())
         except OSError as e:
@@ -136,7 +144,12 @@ class Folder:
         return config
 
     def open(self, clock: Callable[[], int], *, boot: bool = True) -> Opened:
-        """The desk's log and orders; ``boot`` writes BOOT. Needs no passphrase."""
+        """The desk's log and orders; ``boot`` writes BOOT. Needs no passphrase.
+
+        ``clock``: Unix seconds. :class:`NotProvisionedError` before :meth:`provision`,
+        :class:`ConfigError` for a trust file of another environment or links that lack a kind,
+        ``keys.errors.TrustError`` for what no longer stands, ``LogError`` of the store.
+        """
         config = self.config()
         try:
             enrolled = Sign1.parse((self.path / ENROLMENT).read_bytes())
@@ -161,7 +174,7 @@ class Folder:
                       EvidenceBook(db, trust))  # fmt: skip
 
     def log_key(self, passphrase: str) -> Ed25519Signer:
-        """The desk's log key, unlocked for one upload or request."""
+        """The desk's log key, unlocked for one upload or request; ``PassphraseError``."""
         return Ed25519Signer.from_private_bytes(self._store.load(LOG_KEY, passphrase))
 
     def _check_world(self, env: Environment) -> None:

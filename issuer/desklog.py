@@ -1,7 +1,8 @@
 """The desk log: signed, hash-chained, append only, kept and uploaded as a terminal's is.
 
 A record that :meth:`DeskLog.append` returned is durable; what ``also`` writes beside it (the
-state of an order) is durable with it or not at all.
+state of an order) is durable with it or not at all. The bytes are docs/wire.md#log's. Every method
+may raise :class:`issuer.errors.LogError` and its kinds, the store's errors by name.
 """
 
 # ruff: noqa: ISC004 - statements of SQL, each over lines
@@ -117,7 +118,10 @@ class DeskLog:
         return Head(*row)
 
     def records(self, first: int = 1, last: int = 1 << 32) -> list[Record]:
-        """The records ``first`` to ``last`` still held, verified to be one chain."""
+        """The records ``first`` to ``last`` still held, verified to be one chain.
+
+        :class:`LogDamagedError` when they are not.
+        """
         sql = "SELECT raw FROM record WHERE sequence BETWEEN ? AND ? ORDER BY sequence"
         with named_errors():
             rows = self._db.execute(sql, (first, last)).fetchall()
@@ -130,7 +134,10 @@ class DeskLog:
         return records
 
     def check(self) -> None:
-        """Verify everything held: chain from the acknowledged record to the end."""
+        """Verify everything held: chain from the acknowledged record to the end.
+
+        :class:`LogDamagedError`.
+        """
         with named_errors():
             (start,) = self._db.execute("SELECT acknowledged_hash FROM head").fetchone()
         head, records = self.head(), self.records()

@@ -1,6 +1,7 @@
 """Errors of the desk: its own storage, orders and configuration.
 
-What happens with a card is no error but an :mod:`issuer.outcomes` value.
+What happens with a card is no error but an :mod:`issuer.outcomes` value. Both with their words:
+docs/errors.md#issuing-desk.
 """
 
 from __future__ import annotations

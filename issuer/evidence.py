@@ -1,7 +1,8 @@
 """Why a family gets a card: decree row and field visit, as signed objects beside the orders.
 
 A decree names every family; the desk verifies it and keeps only the rows of its own orders, so
-that what lies here is what is worked on (UU PDP: no more than needed).
+that what lies here is what is worked on (UU PDP: no more than needed). What the screen makes of it:
+docs/desk.md#the-face.
 """
 
 # ruff: noqa: ISC004 - statements of SQL, each over lines

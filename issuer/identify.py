@@ -1,6 +1,7 @@
 """What the card on the reader is, by what any card tells anyone: nothing is written.
 
-SELECT the purses, SELECT the issuer security domain, GET DATA of the chip's data and its keys.
+SELECT the purses, SELECT the issuer security domain, GET DATA of the chip's data and its keys
+(docs/desk.md#readings).
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ def examine(link: Link, env: Environment) -> Found:
 
 
 def chip_of(link: Link) -> bytes:
-    """What names the chip, b"" when it tells nothing; selects the security domain."""
+    """What names the chip (12 bytes of its CPLC data), b"" when it tells nothing.
+
+    Selects the security domain.
+    """
     if exchange(link, commands.SELECT.apdu(ISD_AID)).sw != Sw.OK:
         return b""
     return _chip_of(get_data_clear(link, DataObject.CPLC))

@@ -2,7 +2,8 @@
 
 The code is made here, sealed at once to the public key of the mail path (age, X25519) and handed
 to the card; the desk cannot read it back. A mailer lies in ``pending/`` until its card counts as
-issued, then in ``out/``, where the mail path takes it. Codes are never logged.
+issued, then in ``out/``, where the mail path takes it. Codes are never logged
+(PROTOCOL.md §6, activation; docs/desk.md#transport-codes).
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ class MailRoom:
         self._recipient = check_recipient(recipient)
 
     def seal(self, card_id: bytes, family: bytes, code: str) -> None:
-        """Seal a mailer durably, pending; an earlier pending one of this card is replaced."""
+        """Seal a mailer durably, pending; an earlier pending one of this card is replaced.
+
+        ``code``: eight digits. :class:`MailError` when it could not be written.
+        """
         plain = bytes(Mailer(self._env, card_id, family, code))
         key = pyrage.x25519.Recipient.from_str(self._recipient)
         try:
@@ -86,7 +90,7 @@ class MailRoom:
         return any(self._file(where, card_id).exists() for where in ("pending", "out"))
 
     def release(self, card_id: bytes) -> Path:
-        """Give the mailer to the mail path; again is harmless. Its file."""
+        """Give the mailer to the mail path; again is harmless. Its file; :class:`MailError`."""
         pending, out = self._file("pending", card_id), self._file("out", card_id)
         try:
             if pending.exists():

@@ -1,6 +1,7 @@
 """What a person at the desk reads: every outcome and error, Indonesian first, English second.
 
-A text says what happened, what was kept and what to do next.
+A text says what happened, what was kept and what to do next (docs/ui.md#words); all of them stand
+in docs/errors.md.
 """
 
 # ruff: noqa: ISC004 - a pair of texts, each over lines

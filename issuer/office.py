@@ -118,7 +118,10 @@ def read_sequence(path: Path) -> list[bytes]:
 
 
 def sync(desk_log: DeskLog, log_key: Signer, trust: TrustStore, office: Uploads) -> tuple[int, int]:
-    """Upload the desk log and take the acknowledgement: records sent, records pruned."""
+    """Upload the desk log and take the acknowledgement: records sent, records pruned.
+
+    Raises :class:`TransferError` and as :meth:`DeskLog.acknowledge`.
+    """
     upload = desk_log.build_upload(log_key)
     if upload is None:
         return 0, 0
@@ -126,7 +129,10 @@ def sync(desk_log: DeskLog, log_key: Signer, trust: TrustStore, office: Uploads)
 
 
 def export_file(desk_log: DeskLog, log_key: Signer, target: Path) -> int:
-    """Write the upload to a file, durably; how many records it holds (0: no file)."""
+    """Write the upload to a file, durably; how many records it holds (0: no file).
+
+    :class:`TransferError` when it cannot be written.
+    """
     upload = desk_log.build_upload(log_key)
     if upload is None:
         return 0

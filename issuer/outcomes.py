@@ -1,6 +1,7 @@
 """What became of a card at the desk, and the events on the way: typed values, no text.
 
-The words for a person stand in :mod:`issuer.messages` under :attr:`Outcome.key`.
+The words for a person stand in :mod:`issuer.messages` under :attr:`Outcome.key`; what each means:
+docs/desk.md#outcomes.
 """
 
 from __future__ import annotations

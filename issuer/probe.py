@@ -1,6 +1,7 @@
 """What a blank card is, by what it tells anyone, and which profile fits it.
 
-SELECT and GET DATA alone are sent: no key is used, no try is taken, nothing is written.
+SELECT and GET DATA alone are sent: no key is used, no try is taken, nothing is written. What the
+purse needs of a card: docs/cards.md#what-the-purse-needs.
 """
 
 from __future__ import annotations

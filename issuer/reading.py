@@ -1,6 +1,7 @@
 """Reading a card at the desk: what it is, what this desk knows of it, and what it says inside.
 
-Each reading is in the desk log before anybody is told what came of it.
+Each reading is in the desk log before anybody is told what came of it (docs/desk.md#readings;
+CARD_READ in docs/wire.md#log).
 """
 
 from __future__ import annotations

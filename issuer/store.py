@@ -1,4 +1,4 @@
-"""SQLite as the desk uses it: WAL, FULL, explicit transactions, errors by name."""
+"""SQLite as the desk uses it: WAL, FULL, explicit transactions, errors by name (docs/desk.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def connect(path: Path | str) -> sqlite3.Connection:
 
 @contextmanager
 def named_errors() -> Iterator[None]:
-    """SQLite's errors as :class:`LogError`; constraint failures are faults, and stay."""
+    """SQLite's errors as :class:`LogError`; constraint failures are faults, and stay.
+
+    :class:`LogFullError`, :class:`LogBusyError`, :class:`LogDamagedError` by cause.
+    """
     try:
         yield
     except sqlite3.OperationalError as e:
@@ -42,7 +45,10 @@ def named_errors() -> Iterator[None]:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Everything inside becomes durable at the end, or nothing of it ever was."""
+    """Everything inside becomes durable at the end, or nothing of it ever was.
+
+    Raises :class:`LogError` and its kinds.
+    """
     with named_errors():
         db.execute("BEGIN IMMEDIATE")
         try:

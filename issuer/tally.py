@@ -1,6 +1,7 @@
 """What became of each card at this desk: the day's counts and the last ones, for the screen.
 
-The desk log is the record; it is pruned once the backend has it. This keeps a month of short rows.
+The desk log is the record; it is pruned once the backend has it. This keeps a month of short rows
+(docs/desk.md#the-face). Times are Unix seconds; its methods raise :class:`issuer.errors.LogError`.
 """
 
 from __future__ import annotations

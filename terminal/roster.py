@@ -364,8 +364,9 @@ class Roster:
         return [_certificate(x) for x in self._raws("SELECT raw FROM certificate")]
 
     def links(self) -> list[cvc.Certificate]:
-        """The links that a card in use may lack: not the first of a kind, which every card had
-        before it left the desk and takes no second time (docs/adr/0007).
+        """The links that a card in use may lack (docs/adr/0007).
+
+        Not the first of a kind: every card had it before it left the desk, and takes none twice.
         """
         held = (_certificate(x) for x in self._raws("SELECT raw FROM link"))
         return [x for x in held if cvc.CaId.parse(x.subject).version > 1]

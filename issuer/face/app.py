@@ -1,4 +1,7 @@
-"""The desk's pages: routes only. What they show is the bench's view; what they ask, a command."""
+"""The desk's pages: routes only. What they show is the bench's view; what they ask, a command.
+
+docs/ui.md#how-pages-move.
+"""
 
 from __future__ import annotations
 

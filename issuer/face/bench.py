@@ -1,5 +1,6 @@
 """The desk's controller: one thread owns the store and the reader, and publishes screens.
 
+docs/desk.md#the-face says what it does when.
 Everything about a card is done by :class:`issuer.bulk.Run` and :class:`issuer.personalise.Desk`;
 this says when. :meth:`Bench.turn` is one round: a command if one came, then a look at the reader.
 """

@@ -1,6 +1,7 @@
 """What the desk's face shows and what an officer may ask: typed values, no text, no web.
 
-Everything here is a projection of the engine's own results; a page decides nothing.
+Everything here is a projection of the engine's own results; a page decides nothing
+(docs/ui.md#how-pages-move).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The desk's face as a process: one bench, one loopback port."""
+"""The desk's face as a process: one bench, one loopback port (docs/ui.md, Safety)."""
 
 from __future__ import annotations
 
