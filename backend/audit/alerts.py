@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 
-from backend.audit import books, goods, payable
+from backend.audit import books, goods, payable, reserves
 from backend.audit.facts import Fact
 from backend.audit.findings import Alert, Explained, say
 from backend.audit.forms import Amount
@@ -40,6 +40,7 @@ class Kind(StrEnum):
     BYPASS = "bypass"
     BURST = "burst"
     DISPUTE = "dispute"
+    UNJUDGED = "unjudged"
 
 
 def alerts(world: World) -> list[Alert]:
@@ -87,6 +88,8 @@ def _open(world: World) -> Iterator[Alert]:
         for place in s.chain()
         if place.record.kind == RecordType.STOCK
     }
+    for name in sorted(set().union(*reserves.replay(world).unjudged.values())):
+        yield Alert(Kind.UNJUDGED, name.hex())
     for o, delivery in world.of(StockDelivery):
         if o.hash not in received:
             yield Alert(Kind.ON_THE_WAY, delivery.number, since_s=delivery.time_s)

@@ -282,6 +282,10 @@ ALERTS: dict[str, tuple[str, str]] = {
     "bypass": ("tanpa PIN, dengan pengawas", "PIN bypassed by a supervisor"),
     "burst": ("banyak kartu dalam waktu singkat", "many cards within a short time"),
     "dispute": ("disanggah pemegang kartu", "disputed by the holder"),
+    "unjudged": (
+        "cadangan yang menunggu terminal ini belum dinilai: satu unggahannya disisihkan",
+        "reserves that wait for this terminal are not judged: an upload of it is set aside",
+    ),
 }
 
 CANNOT: tuple[tuple[str, str], ...] = (

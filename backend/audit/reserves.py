@@ -51,14 +51,14 @@ class Change:
 class Reserves:
     """``changes`` in order; what is ``left`` per programme; moves ``above`` the provisional.
 
-    ``unjudged``: programmes with a reserve that waits for a station one of whose uploads is set
-    aside: what of its chain had come, and when, is not known.
+    ``unjudged``: of a programme, the stations with an upload set aside that a reserve waits for:
+    what of their chains had come, and when, is not known.
     """
 
     changes: list[Change] = field(default_factory=list)
     left: Counter[int] = field(default_factory=Counter)
     above: list[tuple[Object, Decision]] = field(default_factory=list)
-    unjudged: set[int] = field(default_factory=set)
+    unjudged: dict[int, set[bytes]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -203,8 +203,8 @@ class _Replay:
         holders = self._holders(card, at)
         if not holders:
             return
-        if any(self.world.stations[name].is_tainted for name in holders):
-            self.result.unjudged.add(code)
+        if tainted := {name for name in holders if self.world.stations[name].is_tainted}:
+            self.result.unjudged.setdefault(code, set()).update(tainted)
             return
         # A station certified while the decision was being signed could not be waited for.
         if self._holders(card, at, d.time_s) and self.moved[key] > self._provisional(d, at):

@@ -12,7 +12,7 @@ from backend.audit.report import Report, make
 from backend.audit.rules import judge
 from keys.hierarchy import Heads
 from tests.support.audit_frauds import FRAUDS
-from tests.support.audit_story import CASH, FOOD, SCHOOL, Story, enrol, tell
+from tests.support.audit_story import CASH, FOOD, SCHOOL, Story, early_move, enrol, tell
 from tests.support.audit_world import DAY_S, OIL, RICE, RUPIAH, AuditWorld, SoftCard
 from tests.support.fraud_reports import ONE_WORKER
 from wire import log
@@ -247,6 +247,16 @@ def test_findings_are_listed_once_and_as_json(frauds: dict[str, Report]) -> None
         assert shown["severity"] in {1, 2, 3}
         assert shown["code"] in set(Fact)
         assert shown["what"] != shown["what_en"]
+
+
+def test_a_reserve_that_nobody_can_judge_is_an_alert() -> None:
+    """What an upload set aside would say of the block is not known: the auditor says so."""
+    s = tell()
+    early_move(s)
+    assert "unjudged" not in alerts(s)
+    FRAUDS["an_upload_under_another_key"][1](s)
+    made = [a for a in make(s.w.audited()).alerts if a.kind == "unjudged"]
+    assert [a.subject for a in made] == [s.two.name.hex()]
 
 
 def two_chips(s: Story) -> SoftCard:
