@@ -1,8 +1,8 @@
 """What is checked of a draft before anyone is asked to sign it.
 
 A signed object stands in the issuance log for ever, so nothing may be refused after it was
-signed. The same checks run when a draft is made and again before the signer is asked: between
-the two another job may have changed what the draft stands on.
+signed (PROTOCOL.md §5). The same checks run when a draft is made and again before the signer is
+asked: between the two another job may have changed what the draft stands on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from wire.receipt import ReceiptKind
 
 
 def admit(session: Session, shape: SignedShape) -> None:
-    """Raise :class:`backend.errors.BackendError` for what may not be signed now."""
+    """Raise for what may not be signed now.
+
+    :class:`UnknownError` (card, wallet, terminal), :class:`ConflictError` (more than was taken, a
+    chain closed or grown since), :class:`backend.errors.ReserveError` of a MOVE.
+    """
     match shape:
         case Decision():
             _decision(session, shape)
@@ -39,7 +43,10 @@ def _decision(session: Session, d: Decision) -> None:
 
 
 def returnable(session: Session, d: Decision) -> int:
-    """What the debits of this range took that was not reversed, returned before or a loss."""
+    """What the debits of this range took that was not reversed, returned before or a loss.
+
+    In wallet units.
+    """
     before = session.exec(
         select(DecisionRow).where(
             DecisionRow.card_id == d.card_id, DecisionRow.wallet == d.wallet,

@@ -1,4 +1,7 @@
-"""What one upload or decision changes: transfers gathered, posted as one batch at its end."""
+"""What one upload or decision changes: transfers gathered, posted as one batch at its end.
+
+A sync is one atomic batch (PROTOCOL.md §4.1).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``betang-backend``: the registry's and finance's work at the command line.
+"""``betang-backend``: the registry's and finance's work at the command line (docs/runbooks.md).
 
 Every command works on one data folder (``--data``). ``serve`` runs the HTTP API: one door
 for stations, and one for the office, which the key service needs before it signs. The other

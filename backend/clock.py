@@ -1,4 +1,4 @@
-"""Time, as every service takes it: a function that gives Unix seconds."""
+"""Time, as every service takes it: a function that gives Unix seconds (docs/wire.md#dates)."""
 
 from __future__ import annotations
 

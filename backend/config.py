@@ -2,7 +2,8 @@
 
 ``config.json`` holds the settings; ``trust.cbor`` the trust file; ``keys/`` the sealed Ack key and
 pepper; ``backend.sqlite`` the database, unless ``BETANG_DATABASE_URL`` names another. Passphrases
-come from the environment or from files that only their owner reads, never from config.json.
+come from the environment or from files that only their owner reads, never from config.json
+(docs/adr/0004).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Settings(BaseModel):
 
 
 def read_passphrase(path: Path) -> str:
-    """The first line of a file."""
+    """The first line of a file; :class:`ConfigError` when it cannot be read."""
     try:
         return path.read_text("utf-8").split("\n", 1)[0]
     except OSError as e:
@@ -89,7 +90,10 @@ def load_config(folder: Path) -> Config:
 
 
 def load_trust(folder: Path, *, demo: bool) -> TrustStore:
-    """The trust store of a data folder; a DEMO root only with ``demo``, and only that then."""
+    """The trust store of a data folder; a DEMO root only with ``demo``, and only that then.
+
+    :class:`ConfigError`.
+    """
     try:
         trust = TrustStore(TrustFile.parse((folder / TRUST).read_bytes()), allow_demo=demo)
     except (OSError, WireError, KeysError) as e:
@@ -100,7 +104,10 @@ def load_trust(folder: Path, *, demo: bool) -> TrustStore:
 
 
 def initialise(folder: Path, trust: bytes, ack: bytes, config: Config, passphrase: str) -> None:
-    """Make a data folder: config, trust file, Ack key (32 bytes) and a new pepper, sealed."""
+    """Make a data folder: config, trust file, Ack key (32 bytes) and a new pepper, sealed.
+
+    :class:`ConfigError` when there is one already.
+    """
     if (folder / CONFIG).exists():
         raise ConfigError(f"{folder} is a backend's already; it was left as it is")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -125,7 +132,7 @@ class Sealed:
         self._pepper: bytes | None = None
 
     def open(self) -> Signer:
-        """The Ack key, if it is the one that the root states."""
+        """The Ack key, if it is the one that the root states; else :class:`ConfigError`."""
         if self._ack is None:
             ack = Ed25519Signer.from_private_bytes(self._load(ACK))
             if ack.public_key != self.public_key:
@@ -138,7 +145,7 @@ class Sealed:
         return self.open().sign(message)
 
     def pepper(self) -> bytes:
-        """What makes pseudonyms."""
+        """What makes pseudonyms, 32 bytes (docs/import.md)."""
         if self._pepper is None:
             self._pepper = self._load(PEPPER)
         return self._pepper
@@ -166,6 +173,8 @@ def open_office(
     """The backend of a data folder, its database migrated.
 
     ``unseal``: open the Ack key now, so that a wrong passphrase is told before anything is done.
+    :class:`ConfigError` for what of the folder cannot be used, ``BusyError`` and ``FullError`` of
+    the database.
     """
     config, trust = load_config(folder), load_trust(folder, demo=demo)
     sealed = Sealed(SealedStore(folder / KEYS), settings, trust.newest(KeyRole.ACK).public_key)

@@ -1,5 +1,6 @@
 """What the office drafted is signed: by the key service, where it must be after two people agreed.
 
+docs/ledger.md#two-people, #one-job-at-a-time.
 A draft is stored before anybody is asked, so an interrupted job is finished by the next one.
 """
 

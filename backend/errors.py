@@ -1,4 +1,4 @@
-"""Errors of the backend. The CLI and the HTTP layer turn their codes into messages."""
+"""Errors of the backend. The CLI and the HTTP layer turn codes into docs/errors.md's words."""
 
 from __future__ import annotations
 
@@ -156,6 +156,6 @@ class BusyError(BackendError):
 
 
 def invariant(condition: bool, why: str) -> None:
-    """Raise :class:`LedgerError` unless ``condition`` holds (STYLE.md §15)."""
+    """Raise :class:`LedgerError` unless ``condition`` holds."""
     if not condition:
         raise LedgerError(why)

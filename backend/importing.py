@@ -1,7 +1,8 @@
 """What is imported becomes drafts of signed objects (formats: docs/import.md).
 
-Each function reads one file and works in the caller's transaction: all of it or nothing. Nothing
-is signed here; :mod:`backend.office` has the drafts signed.
+Each function reads one file's bytes and works in the caller's transaction: all of it or nothing.
+:class:`ImportRefusedError` names the first line or item at fault, :class:`ConflictError` a name
+that stands with other content. Nothing is signed here: :mod:`backend.office` has that done.
 """
 
 from __future__ import annotations
@@ -182,7 +183,10 @@ def _json(data: bytes, key: str) -> list[dict[str, Any]]:
 
 
 def programmes(session: Session, data: bytes) -> int:
-    """programmes.json: a Programme draft each, and its plan (rules, rounds, lots) beside it."""
+    """programmes.json: a Programme draft each, and its plan (rules, rounds, lots) beside it.
+
+    How many. :class:`ConflictError` also for a wallet of another programme.
+    """
     items = _json(data, "programmes")
     for item in items:
         try:
@@ -239,7 +243,7 @@ def _code(session: Session, ident: str) -> int:
 
 
 def funds(session: Session, data: bytes) -> int:
-    """funds.json: a FundRelease draft for each SP2D."""
+    """funds.json: a FundRelease draft for each SP2D, in rupiah; how many."""
     items = _json(data, "releases")
     for item in items:
         try:
@@ -254,7 +258,8 @@ def funds(session: Session, data: bytes) -> int:
 def decree(session: Session, data: bytes, pepper: bytes) -> int:
     """sk.json: the frozen annex, one row for each family and programme; all of it or nothing.
 
-    Every row must cite a signed verification, VERIFIED, of the same family.
+    Every row must cite a signed verification, VERIFIED, of the same family (invariant 18). How many
+    rows the annex has.
     """
     rows = _json(data, "rows")
     whole = json.loads(data)
@@ -309,7 +314,7 @@ def _annex_rows(
 
 
 def deliveries(session: Session, data: bytes) -> int:
-    """deliveries.json: a StockDelivery draft each.
+    """deliveries.json: a StockDelivery draft each; how many.
 
     ``deliveries`` [{number, provider, terminal (hex), time_s, lines [{good, unit, quantity}]}].
     """

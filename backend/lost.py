@@ -14,7 +14,10 @@ from wire.objects import Decision, DecisionKind, TerminalLost
 
 
 def draft_terminal_lost(session: Session, station: bytes, reason: str, now_s: int) -> TerminalLost:
-    """Draft the closing of a terminal's chain after the last record received."""
+    """Draft the closing of a terminal's chain after the last record received.
+
+    :class:`UnknownError`, and as :func:`backend.admit.admit` for one that is closed.
+    """
     row = session.get(Station, station)
     if row is None:
         raise UnknownError("no such terminal")
@@ -27,7 +30,11 @@ def draft_decision(
     session: Session, kind: DecisionKind, card_id: bytes, wallet: int, *, first: int, last: int,
     amount: int, number: str, reason: str, now_s: int,
 ) -> Decision:  # fmt: skip
-    """Draft a decision over receipts ``first``..``last``; MOVE has a function of its own."""
+    """Draft a decision over receipts ``first``..``last``; MOVE has a function of its own.
+
+    ``amount`` in wallet units. :class:`ConflictError` for MOVE, and as
+    :func:`backend.admit.admit`.
+    """
     if kind == DecisionKind.MOVE:
         raise ConflictError("a residual is moved by backend.replace.draft_move")
     decision = Decision(number, kind, card_id, wallet, first, last, amount, None, reason, now_s)

@@ -1,4 +1,4 @@
-"""What a person reads for each error code: Indonesian first, English second."""
+"""What a person reads for each error code: Indonesian first, English second (docs/errors.md)."""
 
 from __future__ import annotations
 

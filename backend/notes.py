@@ -1,4 +1,7 @@
-"""What the backend says of its work while it works: JSON lines on stderr, no personal data."""
+"""What the backend says of its work while it works: JSON lines on stderr, no personal data.
+
+Nor any secret (CONTRIBUTING.md, 8).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed objects: drafts before they are signed, and what each changes when it is.
+"""Signed objects (docs/wire.md#objects): drafts before they are signed, and what each changes then.
 
 A draft is committed before the key service is asked, so that an interruption asks again for the
 same bytes: Ed25519 then gives the same object, and the issuance log takes it only once.
@@ -161,7 +161,11 @@ def unsigned(session: Session, kind: str) -> list[Object]:
 
 
 def complete(session: Session, trust: TrustStore, row_id: int, raw: bytes, now_s: int) -> bytes:
-    """Enter the signed object of a draft and what it changes; its hash."""
+    """Enter the signed object of a draft and what it changes; its hash (32 bytes).
+
+    :class:`UnknownError` for no such draft, ``keys.errors.TrustError`` and ``WireError`` for one
+    that does not stand. Bytes other than the draft's are a fault (``invariant``).
+    """
     row = session.get(Object, row_id)
     if row is None:
         raise UnknownError("no such draft")
@@ -182,7 +186,7 @@ def complete(session: Session, trust: TrustStore, row_id: int, raw: bytes, now_s
 
 
 def keep(session: Session, kind: str, raw: bytes, name: str) -> bytes:
-    """Keep an object signed elsewhere (acknowledgements); its hash."""
+    """Keep an object signed elsewhere (acknowledgements), not verified here; its hash."""
     signed = Sign1.parse(raw)
     if session.exec(select(Object.id).where(Object.hash == signed.hash)).first() is None:
         session.add(Object(kind=kind, payload=signed.payload, raw=raw, hash=signed.hash, name=name))
@@ -267,7 +271,8 @@ def enter_decision(session: Session, d: Decision, digest: bytes, now_s: int) -> 
     """Enter a decision, once: when its signature comes, of a MOVE when the log takes it.
 
     From then on a late debit of the old card is judged without what moved, as the auditor does,
-    who knows the order of the log and not when an answer arrived.
+    who knows the order of the log and not when an answer arrived. :class:`UnknownError` when no
+    programme has its wallet.
     """
     session.add(
         DecisionRow(hash=digest, kind=int(d.kind), card_id=d.card_id, wallet=d.wallet,

@@ -1,7 +1,9 @@
 """The jobs: each owns its transactions and calls the key service with none open.
 
 A job that was interrupted can simply be run again: drafts stand, the issuance log takes an object
-once, an upload is entered once.
+once, an upload is entered once (docs/ledger.md#one-job-at-a-time). Every job that has something
+signed may raise :class:`backend.errors.SignerError` and ``AuthorityError``, and ``BusyError`` while
+another job has its turn.
 """
 
 from __future__ import annotations
@@ -202,7 +204,11 @@ class Office(Drafts):
     # --- stations ------------------------------------------------------------
 
     def enrol(self, request: StationRequest, area: str, place: str) -> bytes:
-        """Enrol a station and give it all it needs to begin: the bytes of a Provision."""
+        """Enrol a station and give it all it needs to begin: the bytes of a Provision.
+
+        :class:`backend.errors.ProofError` for a request that proves no possession,
+        :class:`ConflictError` for an id with another log key. Again gives the same enrolment.
+        """
         _proven(request)
         with self.db.turn(Enrolment.KIND):
             with self.db.write() as session:
@@ -240,7 +246,11 @@ class Office(Drafts):
             self._sign_drafts(Enrolment)
 
     def renew(self, request: StationRequest) -> bytes:
-        """A terminal's next certificate; it also travels in the next bundle."""
+        """A terminal's next certificate (CVC); it also travels in the next bundle.
+
+        :class:`backend.errors.ProofError`, :class:`UnknownError`, :class:`ConflictError` for
+        another log key.
+        """
         _proven(request)
         with self.db.read() as session:
             held = session.get(Station, request.station)

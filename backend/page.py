@@ -1,4 +1,4 @@
-"""The reconciliation as a page a person reads, in Indonesian or English."""
+"""The reconciliation (docs/ledger.md#report) as a page a person reads, Indonesian or English."""
 
 from __future__ import annotations
 

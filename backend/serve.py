@@ -1,4 +1,4 @@
-"""Both doors of the backend, served by one process, each with a loop and threads of its own."""
+"""Both doors of the backend (docs/ledger.md#http), by one process, each with a loop of its own."""
 
 from __future__ import annotations
 

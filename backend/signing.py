@@ -1,5 +1,6 @@
 """Who signs for the backend: the key service, asked by one person and approved by another.
 
+Two people are two signatures at the signer (PROTOCOL.md §3; docs/ledger.md#two-people).
 The backend itself holds only the Ack key, and neither person's. :class:`KeyVerbs` is what it
 uses of :class:`keys.service.KeyService` or its client; no transaction may be open while it is
 called, because the service appends to our issuance log before it answers.

@@ -1,5 +1,6 @@
 """One job at a time drafts objects of one kind and has them signed, whatever process it runs in.
 
+docs/ledger.md#one-job-at-a-time.
 A job drafts, waits for two people with no transaction open, and enters what was signed. Two at
 once would sign each other's drafts with each other's request. A turn is a lock that dies with its
 holder: a locked file beside a SQLite database, an advisory lock of a PostgreSQL session.

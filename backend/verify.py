@@ -1,4 +1,4 @@
-"""Verification as pure functions over bytes: they run in any process (ROADMAP 5).
+"""Verification as pure functions over bytes, which any process may run (invariants 1, 16, 19).
 
 What the database knows (log keys, receipt keys) is handed in; nothing here reads or writes it.
 """
@@ -35,7 +35,10 @@ def parse_upload(raw: bytes) -> Upload:
 
 
 def check_upload(upload: Upload, log_key: bytes, env: Environment) -> Upload:
-    """The upload if the station's log key signed its head in this environment."""
+    """The upload if the station's log key (32 bytes) signed its head in this environment.
+
+    :class:`UploadRefusedError`.
+    """
     try:
         head = open_signed(UploadHead, upload.signed_head.raw, log_key, env)
     except WireError as e:
@@ -60,7 +63,7 @@ def items_of(upload: Upload) -> list[bytes]:
 
 
 def parse_item(raw: bytes) -> CardItem:
-    """A receipt or a statement, by its domain string."""
+    """A receipt or a statement, by its domain string; ``WireError``. No signature is checked."""
     return Receipt.parse(raw) if raw[2:3] == b"R" else Statement.parse(raw)
 
 

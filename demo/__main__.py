@@ -77,7 +77,7 @@ def times(story_s: float) -> str:
 
 
 def fresh(folder: Path) -> None:
-    """Empty our own folder of an earlier run, and no other."""
+    """Empty our own folder of an earlier run, and no other (:class:`StoryError`)."""
     if folder.exists():
         if not (folder / MARK).exists() and any(folder.iterdir()):
             raise StoryError(f"{folder} is not a folder of this demo; it was left as it is")

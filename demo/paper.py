@@ -38,7 +38,10 @@ class Printed:
 
 
 def decode(data: bytes) -> list[list[Printed]]:
-    """The slips in ``data``, each a list of lines; a slip ends with a cut."""
+    """The slips in ``data`` (ESC/POS bytes), each a list of lines; a slip ends with a cut.
+
+    :class:`PaperError` for a command or byte that no slip of ours holds.
+    """
     slips: list[list[Printed]] = []
     lines: list[Printed] = []
     text, bold, centred, at = bytearray(), False, False, 0

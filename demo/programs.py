@@ -99,7 +99,10 @@ class Programs:
         ready: Callable[[], bool],
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """Start a server and wait until ``ready`` says so; it is ended with us."""
+        """Start a server and wait until ``ready`` says so; it is ended with us.
+
+        :class:`ProgramError` when it ends before, or is not ready within 30 s.
+        """
         log = self._stack.enter_context(self.log.open("a", encoding="utf-8"))
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True,

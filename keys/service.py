@@ -1,4 +1,4 @@
-"""The key service: the only holder of the keys below the root (PROTOCOL.md §3, STYLE.md).
+"""The key service: the only holder of the keys below the root (PROTOCOL.md §3).
 
 Every verb checks dates, quotas and, where two people are needed, their signatures, here where
 the key is. What it makes is stored, appended to the issuance log, and only then returned. Verbs

@@ -48,7 +48,7 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI a missing component is a failure, not a skip (STYLE.md, rule 26)."""
+    """In CI a missing component is a failure, not a skip (CONTRIBUTING.md, 3)."""
     if _skips and os.environ.get("CI") == "true" and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -1,4 +1,4 @@
-"""The house (STYLE.md): arrows, sizes and no dead names, checked from the source of every file."""
+"""The house (CONTRIBUTING.md, 2): arrows, sizes, no dead names, from the source of every file."""
 
 from __future__ import annotations
 

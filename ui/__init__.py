@@ -1,1 +1,1 @@
-"""The look the three web faces share: base templates, style, pictures, sounds, words."""
+"""The look the three web faces share (docs/ui.md): templates, style, pictures, sounds, words."""

@@ -1,4 +1,4 @@
-"""One face: a FastAPI application with the shared look, words and guard."""
+"""One face: a FastAPI application with the shared look, words and guard (docs/ui.md)."""
 
 from __future__ import annotations
 

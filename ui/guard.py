@@ -1,5 +1,7 @@
 """Who may use a face, and what a page may do: the checks in front of every request.
 
+docs/ui.md, Safety; who would attack a face, and what he gains: docs/threat-model.md.
+
 1. The address in the Host header is one of ours (a page elsewhere that points its name at
    127.0.0.1 gets nothing).
 2. A face of one machine answers only its local user: the other end of the loopback connection

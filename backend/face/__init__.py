@@ -1,1 +1,1 @@
-"""The auditor's face: an export, read again in front of whoever asks."""
+"""The auditor's face (docs/audit.md#the-face): an export, read again in front of whoever asks."""

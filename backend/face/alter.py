@@ -1,4 +1,4 @@
-"""One byte of a copy is altered, and the auditor runs on the copy.
+"""One byte of a copy is altered, and the auditor runs on the copy (docs/audit.md#the-face).
 
 The export itself is only read. The copy lies in a folder of its own and is gone afterwards.
 """
@@ -61,7 +61,10 @@ def files(source: Source) -> list[tuple[str, int]]:
 
 
 def choose(source: Source, below: Callable[[int], int]) -> tuple[str, int]:
-    """A byte of the export, each as likely as any other; ``below(n)`` is random in 0..n−1."""
+    """A byte of the export, each as likely as any other; ``below(n)`` is random in 0..n−1.
+
+    File and offset; :class:`NoSuchByteError` for an export without a byte.
+    """
     every = files(source)
     at = below(sum(size for _, size in every)) if every else 0
     for name, size in every:

@@ -1,4 +1,7 @@
-"""The auditor's pages: addresses and templates only; what they show is in ``browse`` and beside."""
+"""The auditor's pages: addresses and templates only; what they show is in ``browse`` and beside.
+
+docs/audit.md#the-face, docs/ui.md.
+"""
 
 from __future__ import annotations
 

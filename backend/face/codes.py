@@ -1,4 +1,4 @@
-"""What each code of the wire is called: Indonesian first, English second."""
+"""What each code of the wire (docs/wire.md) is called: Indonesian first, English second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the papers of one receipt in a book, and makes its checks on them."""
+"""Finds the papers of one receipt in a book, and has :mod:`backend.face.proof` check them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """What each figure is made of: one line per receipt, statement, object or entry that moves it.
 
+The figures themselves: docs/audit.md#figures.
 A figure of the auditor's report is the sum of its lines. They are made here from the same world
 the report was made from, so that every number on a page opens what it came from. A line says
 what it counts, in whose name, how much, and which item shows it.

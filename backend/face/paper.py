@@ -1,4 +1,4 @@
-"""The report to take away: a workbook, a table, a printed page; made from :mod:`tables`."""
+"""The report to take away (docs/audit.md#the-face): workbook, table, printed page, of `tables`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The export an auditor reads, loaded again on request, and whether it changed since."""
+"""The export (docs/wire.md#export) an auditor reads, loaded again on request when it changed."""
 
 from __future__ import annotations
 

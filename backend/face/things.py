@@ -300,7 +300,7 @@ def entry(book: Book, kind: str, sequence: int) -> Chained | None:
 
 
 def chained(book: Book, place: Place) -> Chained:
-    """One record in a list of its chain."""
+    """One record in a list of its chain; ``KeyError`` for a place that no chain has."""
     found = record(book, place.station, place.record.sequence)
     if found is None:
         raise KeyError(place.name)

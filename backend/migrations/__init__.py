@@ -1,1 +1,1 @@
-"""Revisions of the database (Alembic)."""
+"""Revisions of the database (Alembic), applied by :func:`backend.db.migrate`."""
