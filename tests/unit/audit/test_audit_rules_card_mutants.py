@@ -59,7 +59,10 @@ def test_without_parameters_a_missing_receipt_is_one_at_once_on_every_card() -> 
         s.entitle(card, W2, 9)
         s.debit(card, station, W2, 1)
         s.skip(card, 2)
-        s.debit(card, station, W2, 1)
+        shown = s.debit(card, station, W2, 1, deliver=False)
+    s.world.now_s = shown.place.record.time_s
+    name = cards[0].card_id.hex()
+    assert subjects(s, RULE_4) == [f"{name}/{n}" for n in (2, 3)]  # the other's shows only now
     s.tick()
     assert subjects(s, RULE_4) == [f"{c.card_id.hex()}/{n}" for c in cards[::-1] for n in (2, 3)]
 
@@ -109,6 +112,14 @@ def test_from_the_first_sequence_of_two_bodies_on_links_are_not_judged() -> None
     assert facts(s, RULE_5) == []
     card.doubles = {5: [bodies[2]]}
     assert subjects(s, RULE_5) == [f"{card.card_id.hex()}/4"]
+
+
+def test_two_bodies_after_a_receipt_do_not_say_what_it_links_to() -> None:
+    s, station, card = village()
+    s.skip(card)
+    s.debit(card, station, W2, 1)
+    card.doubles[3] = [s.debit(card, station, W2, 1)]
+    assert facts(s, RULE_5) == []
 
 
 # --- 6 ------------------------------------------------------------

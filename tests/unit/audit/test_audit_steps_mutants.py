@@ -11,7 +11,7 @@ from backend.audit.model import Card, Station
 from backend.audit.steps import events, gaps, is_contiguous, wrong_steps
 from tests.support.audit_small import START_S, W1, W2, Small
 from wire.objects import DecisionKind
-from wire.receipt import Counters, StatementKind
+from wire.receipt import Counters, ReceiptKind, StatementKind
 
 
 def village(loaded: int = 500) -> tuple[Small, Station, Card]:
@@ -112,6 +112,11 @@ def test_a_counter_that_steps_by_anything_else_is_wrong(counters: tuple) -> None
     assert wrong(card) == [(2, Fact.COUNTERS_WRONG)]
     c = Counters(*counters)
     shows(s, card, station, c.loaded, c.debited + 1, c.forfeited, c.reversed)
+    ((_, what),) = wrong_steps(card, W2)
+    assert (
+        dict(what.values)["shown"] == f"L {c.loaded} D {c.debited} F {c.forfeited} R {c.reversed}"
+    )
+    assert dict(what.values)["wanted"] == "L 500 D 3 F 0 R 0"
     assert wrong(card) == [(2, Fact.COUNTERS_WRONG)]  # once: the next follows from what it shows
 
 
@@ -278,32 +283,28 @@ def test_r_steps_by_exactly_the_amount_before(by: int) -> None:
     assert [n for n, _ in missing(s, card)] == [2]
 
 
-def test_reversals_that_are_there_explain_their_own_step() -> None:
+def test_reversals_before_or_of_other_wallets_are_no_matter() -> None:
     s, station, card = village()
     s.debit(card, station, W1, 1, counters=Counters(9, 1, 0, 0))
     s.void(s.debit(card, station, W2, 3), station)  # before: no matter
     unseen(s, station, card)
     s.void(s.debit(card, station, W1, 1, counters=Counters(9, 2, 0, 0)), station)
-    held = s.debit(card, station, W2, 4)
-    assert missing(s, card) == []
-    s.void(held, station)
-    card.receipts[8] = replace(card.receipts[8], receipt=replace(
-        card.receipts[8].receipt, kind=2, amount=4,
-        counters=Counters(500, 12, 0, 12)))  # fmt: skip
+    s.debit(card, station, W2, 4)
     assert missing(s, card) == []
 
 
-def test_the_first_that_shows_the_wallet_may_be_its_own_reversal() -> None:
+@pytest.mark.parametrize(("shown", "open_"), [(9, []), (4, [2]), (5, [2])])
+def test_a_reversal_that_shows_r_first_explains_its_own_amount(shown: int, open_: list) -> None:
     s, station, card = village()
     s.debit(card, station, W2, 5)
     s.skip(card)
     c = s.counters[card.card_id, W2]
     s.debit(card, station, W1, 4, counters=Counters(9, 4, 0, 0))
-    debit = s.world.ask_of(card.receipts[3].receipt)
-    ask = s.void_ask(station, debit)
-    made = s.receipt(card, ask, 2, W2, 4, counters=replace(c, reversed=4))
+    ask = s.void_ask(station, s.world.ask_of(card.receipts[3].receipt))
+    made = s.receipt(card, ask, ReceiptKind.REVERSAL, W2, 4,
+                     counters=replace(c, debited=9, reversed=shown))  # fmt: skip
     s.hold(made, s.bring(station, ask, made))
-    assert [n for n, _ in missing(s, card)] == [2]  # R stepped by the reversal's own 4
+    assert [n for n, _ in missing(s, card)] == open_
 
 
 def test_a_missing_debit_is_never_a_reversal() -> None:
