@@ -18,11 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from card_os.reference.external import AppletHostError, host_command
 from demo import dataset
+from demo.founding import PLACES, StoryError
 from demo.paper import Paper
 from demo.pcscd import PcscdWorld, WorldError
 from demo.programs import ProgramError, Programs
 from demo.sockets import SocketWorld
-from demo.story import PLACES, Story, StoryError
+from demo.story import Story
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "demo"
@@ -113,8 +114,8 @@ def play(seed: int | None, console: Console, *, stay: bool, applet: bool = False
         def step(what: str) -> None:
             bar.update(task, advance=1, description=what)
 
-        story = Story(work, data, seed or dataset.DEFAULT_SEED, programs, world, papers, say, step,
-                      applet=applet)  # fmt: skip
+        story = Story(work, data, programs, world, papers, say, step, applet=applet,
+                      seed=seed or dataset.DEFAULT_SEED)  # fmt: skip
         summary = story.play()
         summary["seconds"] = story.seconds
         bar.stop()

@@ -27,12 +27,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from card_os.reference.external import AppletHostError
 from demo import dataset
 from demo.__main__ import ROOT, card_option, chosen, fresh, readers, wait
+from demo.founding import Founding, StoryError
 from demo.office import free_port
 from demo.paper import Paper
 from demo.pcscd import WorldError
 from demo.point import OFFICER, SUPERVISOR
 from demo.programs import ProgramError, Programs
-from demo.story import Story, StoryError
 from demo.tray import APPLET_SAID
 from demo.tray_page import Mailbox, TrayPage, tray_face
 from ui.guard import LOOPBACK, SERVED
@@ -111,8 +111,8 @@ def start(
     with Progress(TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn(),
                   console=console, transient=True) as bar:  # fmt: skip
         task = bar.add_task("mulai", total=STEPS)
-        story = Story(
-            work, data, seed or dataset.DEFAULT_SEED, programs, world, papers,
+        story = Founding(
+            work, data, programs, world, papers,
             lambda *_: None, lambda what: bar.update(task, advance=1, description=what),
             places=PLACES, applet=applet,
         )  # fmt: skip
@@ -121,7 +121,7 @@ def start(
         return _faces(stack, story, code)
 
 
-def _faces(stack: ExitStack, story: Story, code: str) -> Faces:
+def _faces(stack: ExitStack, story: Founding, code: str) -> Faces:
     programs, point = story.programs, story.points["TERM000A"]
     export = story.root / "export"
     clerk = Clerk(story, export)
@@ -142,7 +142,7 @@ def _faces(stack: ExitStack, story: Story, code: str) -> Faces:
     return Faces(desk, hall, audit, _tray(stack, page))
 
 
-def _serve(programs: Programs, story: Story, module: str, *arguments: str) -> str:
+def _serve(programs: Programs, story: Founding, module: str, *arguments: str) -> str:
     """Start one face as its own process; its address once it answers."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
@@ -187,7 +187,7 @@ def _tray(stack: ExitStack, page: TrayPage) -> str:
 class Clerk(threading.Thread):
     """The office's clerk: what came home is settled and exported, and new rights are drafted."""
 
-    def __init__(self, story: Story, export: Path) -> None:
+    def __init__(self, story: Founding, export: Path) -> None:
         super().__init__(daemon=True)
         self._story, self._export = story, export
         self._end = threading.Event()

@@ -6,8 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from demo.founding import Founding
 from demo.programs import Programs
-from demo.story import Story
 from demo.tray import APPLET_SAID, Tray
 from demo.tray_page import TrayPage, tray_face
 from ui.guard import Door
@@ -36,8 +36,8 @@ def test_the_story_says_it_first(tmp_path: Path, applet: bool) -> None:
         def run(self, command, **_):
             assert said == ([APPLET_SAID] if applet else [])
 
-    story = Story(
-        tmp_path, tmp_path, 1, Runs(tmp_path / "log", tmp_path, "x"), None, {},
+    story = Founding(
+        tmp_path, tmp_path, Runs(tmp_path / "log", tmp_path, "x"), None, {},
         lambda *pair: said.append(pair), lambda _: None, applet=applet,
     )  # fmt: skip
     story._cards_from_the_maker()
