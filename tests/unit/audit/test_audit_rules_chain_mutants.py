@@ -9,6 +9,7 @@ import pytest
 from backend.audit.facts import Fact
 from backend.audit.findings import Finding, say
 from backend.audit.model import Card, Station
+from backend.audit.rules import RULES
 from backend.audit.rules_chain import proven
 from tests.support.audit_small import (
     ENV,
@@ -236,9 +237,11 @@ def test_one_live_card_of_a_family() -> None:
     third = s.card(4, b"F" * 16)
     ordered(s, third)
     assert subjects(s, RULE_19) == [second.card_id.hex(), *[third.card_id.hex()] * 2]
-    told = [f.what.values for f in s.world.aside]
-    assert told == []
-    assert first.scrapped is None
+    s.world.cards = dict(reversed(s.world.cards.items()))  # the log's order counts
+    assert subjects(s, RULE_19) == [second.card_id.hex(), *[third.card_id.hex()] * 2]
+    assert [dict(f.what.values)["card"] for f in RULES[RULE_19](s.world)] == [
+        c.card_id.hex() for c in (first, first, second)
+    ]
 
 
 @pytest.mark.parametrize(("by", "found"), [(-1, []), (0, [Fact.TWO_CARDS]), (1, [Fact.TWO_CARDS])])

@@ -207,6 +207,8 @@ def test_delivered_stands_once_after_its_receipt() -> None:
     assert facts(s, RULE_8) == [Fact.DELIVERED_TWICE, Fact.DELIVERED_NO_RECEIPT]
     s.debit(card, station, W2, 1, asked=early, deliver=False)
     assert facts(s, RULE_8) == [Fact.DELIVERED_TWICE, Fact.DELIVERED_EARLY]
+    s.hand(early)  # the first of two is the early one
+    assert facts(s, RULE_8) == [Fact.DELIVERED_TWICE, Fact.DELIVERED_TWICE, Fact.DELIVERED_EARLY]
 
 
 def test_of_two_receipts_the_first_record_tells_whether_delivered_was_early() -> None:
@@ -412,8 +414,10 @@ def test_without_parameters_goods_not_back_are_one_at_once() -> None:
     s = Small()
     station, card = s.station(), s.card()
     s.entitle(card, W2, 9)
-    s.void(s.debit(card, station, W2, 5), station, back=False)
+    reversal = s.void(s.debit(card, station, W2, 5), station, back=False)
     assert facts(s, RULE_9) == [Fact.GOODS_NOT_BACK]
+    s.world.now_s = void_of(s, reversal).place.record.time_s
+    assert facts(s, RULE_9) == []
 
 
 def test_goods_are_back_unless_a_proven_void_of_handed_goods_shows_none() -> None:
