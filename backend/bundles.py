@@ -14,8 +14,8 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from backend import cards, entitle, issuance, objects, receipts
+from backend.eligibility import ProgrammeRules, eligible
 from backend.errors import UnknownError
-from backend.importgate import ProgrammeRules, eligible
 from backend.importing import household_of
 from backend.models import (
     BundleRow,

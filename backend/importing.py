@@ -21,8 +21,9 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from backend import objects
+from backend.eligibility import ProgrammeRules
 from backend.errors import ConflictError, ImportRefusedError
-from backend.importgate import Household, ImportResult, ProgrammeRules, import_households
+from backend.importgate import Household, ImportResult, import_households
 from backend.models import Family, Object, Plan, Reject
 from wire.errors import FormatError
 from wire.objects import (

@@ -10,7 +10,8 @@ import random
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from backend.importgate import Household, ProgrammeRules, eligible
+from backend.eligibility import ProgrammeRules, eligible
+from backend.importgate import Household
 from demo.dataset_families import Family, csv_line
 
 _TEAM: Final = ("Verifikator A. Rekaan", "Verifikator B. Khayal", "Verifikator C. Fiktif")

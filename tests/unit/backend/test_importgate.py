@@ -11,16 +11,13 @@ from hypothesis import strategies as st
 from lokal.nik import parse_nik
 
 from backend import regions
+from backend.eligibility import ExclusionCode, ProgrammeRules, RuleError, eligible
 from backend.importgate import (
     COLUMNS,
     FLAGS,
-    ExclusionCode,
     GateSettings,
     Household,
     ImportResult,
-    ProgrammeRules,
-    RuleError,
-    eligible,
     import_households,
 )
 from backend.importreasons import RejectReason, WarningCode
