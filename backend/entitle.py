@@ -181,7 +181,10 @@ class Newest:
 
 
 def lot_expiry(session: Session, code: int, now_s: int) -> int:
-    """When a lot issued now expires: by the programme's current round; never without one."""
+    """When (Unix seconds) a lot issued now expires: by the current round; never without one.
+
+    :class:`UnknownError` for a programme without a plan.
+    """
     plan = session.get(Plan, code)
     if plan is None:
         raise UnknownError(f"no programme {code}")

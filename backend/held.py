@@ -2,7 +2,8 @@
 
 An upload asks the same tables about the same cards at every record. Here the history of many
 cards comes in one query each; whoever adds a row within that work says so here. What may change
-later (:class:`backend.models.ReceiptRow`, `Payable`) is read when it is judged.
+later (:class:`backend.models.ReceiptRow`, `Payable`) is read when it is judged. What this saves:
+docs/benchmarks.md#ingest.
 """
 
 from __future__ import annotations

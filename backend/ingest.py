@@ -95,7 +95,8 @@ def apply(session: Session, trust: TrustStore, ack: Signer, checked: Checked, no
 
     1. the same upload again gets the same answer; 2. overlap must be equal, the rest must link;
     3. records, in order; 4. each card's row of receipts; 5. what is payable; 6. post;
-    7. acknowledge. Raises :class:`ForkError` and :class:`UploadGapError`.
+    7. acknowledge. Raises :class:`ForkError`, :class:`UploadGapError` and, for a station that
+    nobody enrolled, :class:`UnknownError`.
     """
     head = checked.upload.head
     digest = sha256(checked.raw).digest()

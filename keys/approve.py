@@ -1,6 +1,6 @@
 """``betang-approve``: one of the two people, with one key, in a process and folder of their own.
 
-The approval key of PROTOCOL.md §3, over the folder of docs/ledger.md#two-people.
+Who the two are, and the folder between them: docs/ledger.md#two-people.
 ``new`` makes the folder, ``ask`` or ``agree`` signs one pending file, ``serve`` watches the folder
 they are exchanged in. What is signed is shown first, in words made from the bytes themselves, and
 noted in the person's own journal. An action outside the person's list is refused. The passphrase

@@ -1,1 +1,1 @@
-"""The auditor's verifier: files and a trust file, no database."""
+"""The auditor's verifier (docs/audit.md): files and a trust file, no database."""

@@ -1,5 +1,6 @@
 """betang-audit: re-verify an export from public keys alone; no database and no network.
 
+docs/audit.md has the options.
 Exit code 0 when nothing was found, 1 with findings, 2 when nothing could be judged.
 """
 

@@ -1,4 +1,7 @@
-"""Errors of the auditor: only what keeps it from judging at all. Everything else is a finding."""
+"""Errors of the auditor: only what keeps it from judging at all. Everything else is a finding.
+
+Their words: docs/errors.md#auditor.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every kind of thing the auditor says of an export; both texts are in `messages_facts`."""
+"""Every kind of thing the auditor says of an export; both texts are in `messages_facts`.
+
+Which rule finds it: docs/audit.md#rules.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What an auditor reports: findings, alerts, and what a closed terminal explains."""
+"""What an auditor reports: findings, alerts, and what a closed terminal explains.
+
+PROTOCOL.md §7, end; in the report as docs/audit.md#json.
+"""
 
 from __future__ import annotations
 

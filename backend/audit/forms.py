@@ -1,4 +1,7 @@
-"""Figures, times and quantities as a person writes them, in Indonesian or English."""
+"""Figures, times and quantities as a person writes them, in Indonesian or English.
+
+For the printed page alone; screens have :mod:`ui.show`, which the auditor may not use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person reads of the auditor: Indonesian first, English second."""
+"""What a person reads of the auditor: Indonesian first, English second (docs/errors.md#auditor)."""
 
 from __future__ import annotations
 

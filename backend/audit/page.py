@@ -1,4 +1,4 @@
-"""The report as a page a person reads, in Indonesian or English."""
+"""The report as a page a person reads, in Indonesian or English (docs/audit.md#the-page)."""
 
 from __future__ import annotations
 

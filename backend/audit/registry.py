@@ -1,4 +1,4 @@
-"""The table of rules: one function per invariant, so that a test can remove one."""
+"""The table of rules (docs/audit.md#rules): one function per invariant, so a test can remove it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RULES: dict[Invariant, Rule] = {}
 
 
 def rule(invariant: Invariant) -> Callable[[Rule], Rule]:
-    """Enter a function as the rule of ``invariant``."""
+    """Enter a function as the rule of ``invariant``; ``ValueError`` for a second one."""
 
     def enter(function: Rule) -> Rule:
         if invariant in RULES:

@@ -1,4 +1,4 @@
-"""Rules 1, 2, 3, 16, 17, 19: signatures, chains, and what stands in the issuance log."""
+"""Rules 1, 2, 3, 16, 17, 19: signatures, chains, the issuance log (PROTOCOL.md §7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules 13, 14, 15, 18: settlement, conservation, goods, and what each load stands on."""
+"""Rules 13, 14, 15, 18: settlement, conservation, goods, causes of loads (PROTOCOL.md §7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules 8 and 9: intents, receipts, hand-overs and voids in a terminal's own chain."""
+"""Rules 8, 9: intents, receipts, hand-overs, voids in a terminal's chain (PROTOCOL.md §7)."""
 
 from __future__ import annotations
 

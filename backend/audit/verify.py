@@ -1,4 +1,7 @@
-"""One call from an export's directory to the auditor's report; nothing but files is read."""
+"""One call from an export's directory to the auditor's report; nothing but files is read.
+
+The steps: docs/audit.md#how-it-judges.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,11 @@ def verify(
 def judge(
     export: Export, trust_file: Path, *, allow_demo: bool, head_file: Path | None = None
 ) -> Report:
-    """The same of an export already read, for who shows its bytes beside what they prove."""
+    """The same of an export already read, for who shows its bytes beside what they prove.
+
+    :class:`TrustUnreadableError`, :class:`backend.audit.errors.DemoRootError`,
+    :class:`HeadUnreadableError`.
+    """
     try:
         trust_raw = trust_file.read_bytes()
     except OSError as e:
