@@ -1,7 +1,7 @@
 """What an export says, indexed: values only, filled by :mod:`backend.audit.build`.
 
 Everything here was verified, or is listed in :attr:`World.aside` with the invariant it breaks
-(docs/audit.md#how-it-judges). Times are Unix seconds, amounts wallet units unless ``minor``.
+(docs/audit.md#how-it-judges). Times are Unix seconds, amounts as the objects have them.
 """
 
 from __future__ import annotations
