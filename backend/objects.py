@@ -1,7 +1,8 @@
 """Signed objects (docs/wire.md#objects): drafts before they are signed, and what each changes then.
 
 A draft is committed before the key service is asked, so that an interruption asks again for the
-same bytes: Ed25519 then gives the same object, and the issuance log takes it only once.
+same bytes: Ed25519 then gives the same object, and the issuance log takes it only once. An object's
+hash is its name, 32 bytes (docs/wire.md#cose).
 """
 
 from __future__ import annotations

@@ -80,7 +80,10 @@ class Taken:
 
 
 class OrderBook:
-    """The desk's orders over its database. ``desk``: its station id."""
+    """The desk's orders over its database. ``desk``: its station id (8 bytes).
+
+    An order's number is 16 bytes, a chip's name 12 (:func:`issuer.identify.chip_of`).
+    """
 
     def __init__(
         self, db: sqlite3.Connection, trust: TrustStore, desk: bytes, clock: Callable[[], int]

@@ -335,7 +335,7 @@ class KeyFolder:
         clock: Callable[[], int],
         random: Callable[[int], bytes],
     ) -> KeyService:
-        """The key service over this folder, everything unlocked."""
+        """The key service over this folder, everything unlocked; ``clock`` gives Unix seconds."""
         agreement: KeyAgreement = P256KeyAgreement.from_private_bytes(
             self.store.load(PERSONALISER, secrets.passphrase)
         )

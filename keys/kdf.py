@@ -109,7 +109,7 @@ def aes_block(key: bytes, block: bytes) -> bytes:
 
 
 def cbc_encrypt(key: bytes, icv: bytes, plain: bytes) -> bytes:
-    """AES-CBC without padding; ``plain`` is whole blocks (else ``ValueError``)."""
+    """AES-CBC without padding; ``icv`` 16 bytes, ``plain`` whole blocks (else ``ValueError``)."""
     encryptor = Cipher(algorithms.AES(key), modes.CBC(icv)).encryptor()
     return encryptor.update(plain) + encryptor.finalize()
 

@@ -59,7 +59,10 @@ class Chip:
 
 
 class State:
-    """The service's memory at ``path`` (``:memory:`` in tests), of one environment for ever."""
+    """The service's memory at ``path`` (``:memory:`` in tests), of one environment for ever.
+
+    Hashes are 32 bytes, key diversification data (``kdd``) 10, card and station ids 8.
+    """
 
     def __init__(self, path: Path | str, env: Environment) -> None:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)

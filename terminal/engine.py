@@ -204,7 +204,8 @@ class Engine:
     def returned(self, void: int) -> Outcome:
         """RETURNED: after a proven void the goods from the counter are back in stock.
 
-        ``void``: the void's sequence. An outcome, refused when no goods of it lie there.
+        ``void``: the void's sequence. An outcome, refused before its RECEIPT and when no goods of
+        it lie on the counter.
         """
 
         def note() -> Outcome:
@@ -217,9 +218,10 @@ class Engine:
         return guarded(self, Step.WRITING, note)
 
     def given_back(self, void: int) -> Outcome:
-        """GIVEN_BACK: the void did not happen, the family has its goods again; as :meth:`returned`.
+        """GIVEN_BACK: the void did not happen, the family has its goods again.
 
-        Whether the void may have happened is judged as the record is taken into the journal.
+        ``void``: the void's sequence. An outcome, refused before ABORTED has proven that it did
+        not happen, and when no goods of it lie on the counter.
         """
 
         def note() -> Outcome:

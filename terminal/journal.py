@@ -106,7 +106,10 @@ _INTENT = (
 
 
 class Journal:
-    """The log of one station over an open connection (:func:`terminal.store.connect`)."""
+    """The log of one station over an open connection (:func:`terminal.store.connect`).
+
+    Card ids are 8 bytes, hashes (of records, objects, certificates) 32.
+    """
 
     def __init__(self, db: sqlite3.Connection, station: Station) -> None:
         """Make or open it; :class:`OtherStationError`, :class:`JournalDamagedError`."""

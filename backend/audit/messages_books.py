@@ -1,4 +1,4 @@
-"""What each finding about money, goods and decisions says; see `messages_facts`."""
+"""What each finding about money, goods and decisions says (docs/audit.md); as `messages_facts`."""
 
 from __future__ import annotations
 

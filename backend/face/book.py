@@ -1,4 +1,4 @@
-"""An export, verified, with every figure's lines and every item's bytes at hand.
+"""An export (docs/wire.md#export), verified, with every figure's lines and item's bytes at hand.
 
 Loading is the auditor's own verification (:func:`backend.audit.verify.judge`); what is added here
 is only an index. Nothing is written, and nothing of a book changes once it is made.

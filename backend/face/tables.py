@@ -1,4 +1,4 @@
-"""The report as plain tables, for a spreadsheet and for paper."""
+"""The report (docs/audit.md#figures) as plain tables, for a spreadsheet and for paper."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ purse goes unwrapped to the applet host (card_os/applet), a process that runs th
 jCardSim; one connection is one instance. The instance's whole persistent memory is mirrored into
 the card's memory after every command that changed it, so that files, forks and power cuts work as
 with the reference purse: power that fails before a write fails before that write in the applet.
+What is proved so: docs/applet.md#how-it-is-proved.
 """
 
 from __future__ import annotations

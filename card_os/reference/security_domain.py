@@ -1,7 +1,8 @@
 """The issuer security domain (GlobalPlatform 2.3.1), with SCP03.
 
 One table says for each INS which method answers, which security level it needs and whether a
-locked card still takes it; a further command is a further row. Commands arrive unwrapped.
+locked card still takes it; a further command is a further row. Commands arrive unwrapped. Row by
+row in docs/foreign-clients.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One process for one village hall: the worker with engine and card, and the web beside it."""
+"""One process for one village hall: the worker with engine and card, and the web beside it.
+
+On 127.0.0.1 alone (docs/ui.md, Safety).
+"""
 
 from __future__ import annotations
 

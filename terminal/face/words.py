@@ -1,4 +1,4 @@
-"""How the hall's templates word the engine's typed results: pictures, kinds, titles, days."""
+"""How the hall's templates word the engine's typed results (docs/ui.md#states, #words)."""
 
 from __future__ import annotations
 
