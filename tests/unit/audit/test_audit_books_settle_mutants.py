@@ -299,6 +299,22 @@ def test_a_reversal_takes_back_the_one_before_it_and_a_second_body_its_own() -> 
     assert not taken(x, x.a, double.receipt.hash)
 
 
+def test_a_second_body_that_is_a_reversal_takes_back_the_debit_it_doubles_too() -> None:
+    x = Books()
+    s, card = x.s, x.card
+    s.sequence[card.card_id] = 2  # the copy takes back what the card debited as 2
+    s.void(x.b, x.station)
+    (double,) = card.doubles[3]
+    name = double.receipt.hash
+    assert taken(x, x.b, name)
+    assert taken(x, x.c, name)
+    assert not taken(x, x.a, name)
+    assert not taken(x, x.food, name)
+    x.owe(x.b, x.c)
+    x.take(x.c, name)
+    assert x.replay().payable == names(x.b)
+
+
 def test_a_dispute_takes_back_the_receipt_it_names() -> None:
     x = Books()
     place = x.s.record(x.station, log.Dispute(x.card.card_id, 2, x.b.receipt.hash))
