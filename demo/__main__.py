@@ -87,14 +87,20 @@ def fresh(folder: Path) -> None:
     (folder / MARK).touch()
 
 
+def families(seed: int | None, build: Path) -> Path:
+    """The folder of the demo's families: the committed one, or one of ``seed`` in ``build``."""
+    if seed is None:
+        return ROOT / "data" / "demo"
+    folder = build / "data"
+    folder.mkdir()
+    for name, content in dataset.make(seed, dataset.DEFAULT_TODAY).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
 def play(seed: int | None, console: Console, *, stay: bool, applet: bool = False) -> Path:
     """The whole story; the path of its summary. With ``stay`` the API answers until Ctrl-C."""
-    data = ROOT / "data" / "demo"
-    if seed is not None:
-        data = BUILD / "data"
-        data.mkdir()
-        for name, content in dataset.make(seed, dataset.DEFAULT_TODAY).items():
-            (data / name).write_bytes(content)
+    data = families(seed, BUILD)
     bar = Progress(TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn(),
                    console=console, transient=True)  # fmt: skip
     with ExitStack() as stack:

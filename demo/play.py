@@ -25,8 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from card_os.reference.external import AppletHostError
-from demo import dataset
-from demo.__main__ import ROOT, card_option, chosen, fresh, readers, wait
+from demo.__main__ import ROOT, card_option, chosen, families, fresh, readers, wait
 from demo.founding import Founding, StoryError
 from demo.office import free_port
 from demo.paper import Paper
@@ -97,12 +96,7 @@ def start(
     if applet:
         for line in APPLET_SAID:
             console.print(line, markup=False, highlight=False)
-    data = ROOT / "data" / "demo"
-    if seed is not None:
-        data = BUILD / "data"
-        data.mkdir()
-        for name, content in dataset.make(seed, dataset.DEFAULT_TODAY).items():
-            (data / name).write_bytes(content)
+    data = families(seed, BUILD)
     work = Path(tempfile.mkdtemp(prefix="betang-play-"))
     code = f"{secrets.randbelow(1_000_000):06d}"  # typed by people: short, new every time
     programs = stack.enter_context(Programs(BUILD / "programs.log", work, code))
