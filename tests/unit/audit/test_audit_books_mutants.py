@@ -56,6 +56,7 @@ def test_each_object_gives_its_entry() -> None:
     back = s.decide(DecisionKind.RETURN, card, W1, 20)
     s.decide(DecisionKind.MOVE, card, W3, 30, new=card)
     s.decide(DecisionKind.PAY, card, W2, 30)
+    s.decide(DecisionKind.WRITE_OFF, card, W2, 30, first=1, last=1)
     food, cash = (card.entitlements[w][0].entitlement.hash for w in (W1, W2))
     found = books.expected_wallets(s.world)
     reserve = {k: v for k, v in found.items() if k[0] in books.RESERVES}
@@ -166,6 +167,29 @@ def test_losses_onto_different_accounts_add_up_account_by_account() -> None:
         ("stock-loss", B, "beras"): pair("beras", "stock-loss/1", "stock/1", -1),
     }  # fmt: skip
     assert differ(s, expected, {"stock-loss"}) == []
+
+
+def test_losses_of_two_goods_add_up_good_by_good() -> None:
+    s = Small()
+    for rice, oil in ((-7, -1), (4, 0), (1, -2)):
+        legs = [("x", "beras", -rice), ("y", "beras", rice), ("x", "minyak", -oil),
+                ("y", "minyak", oil)]  # fmt: skip
+        s.post(ledger.Transfer(Kind.STOCK_LOSS, A, tuple(Posting(*leg) for leg in legs)))
+    expected = {("stock-loss", A, "beras"): pair("beras", "x", "y", -2),
+                ("stock-loss", A, "minyak"): pair("minyak", "x", "y", -3)}  # fmt: skip
+    assert differ(s, expected, {"stock-loss"}) == []
+
+
+def test_what_clears_a_reserve_is_booked_the_other_way() -> None:
+    s, station, card = village()
+    s.hotlist(1, card)
+    move = s.decide(DecisionKind.MOVE, card, W2, 30, new=card)
+    lost = s.lose(station)
+    found = books.expected_wallets(s.world)
+    assert {k: v for k, v in found.items() if k[0] in books.RESERVES} == {
+        ("reserve", move, UNIT2): pair(UNIT2, "reserved-loss/2", "reserve/2", 30),
+        ("reserve-cleared", lost, UNIT2): pair(UNIT2, "reserved-loss/2", "reserve/2", -30),
+    }
 
 
 def test_other_entries_of_nothing_are_still_entries() -> None:

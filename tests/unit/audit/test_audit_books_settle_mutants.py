@@ -143,6 +143,19 @@ def test_a_settlement_goes_from_one_fund_to_one_provider(legs: list) -> None:
     assert x.replay().open == names(x.a)
 
 
+@pytest.mark.parametrize("kind", ["debit", "payabl", "payablf", "unpayabld", "unpayablf", "zzz"])
+def test_entries_of_other_kinds_pay_nothing(kind: str) -> None:
+    x = Books()
+    x.owe(x.a)
+    for name in (x.a.receipt.hash, x.b.receipt.hash, A):
+        entry = x.s.post(ledger.payable(name, CASH, "P2", 6))
+        x.s.world.ledger[-1] = replace(entry, kind=kind)
+    found = x.replay()
+    assert (found.wrong, found.payable, found.settled) == ([], names(x.a), {})
+    x.pay(5, x.a)
+    assert x.wrong() == []
+
+
 # --- payable ------------------------------------------------------------
 
 
