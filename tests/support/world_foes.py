@@ -152,6 +152,8 @@ def tap_clone(w: World) -> None:
     for clone in [c for c in w.cards if c.is_clone]:
         point = steps.pick_point(w)
         w.expected |= {3}
+        if point.journal.open_intents(clone.card_id):
+            w.expected |= {8}  # the other body may have signed what this one lets be ruled out
 
         def spend(visit: Visit, clone: SimCard = clone, point: Point = point) -> None:
             visit.verify_pin(PIN)
