@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from backend.models import FindingRow
 
-MAX_DETAIL = 400
+MAX_DETAIL = 400  # characters
 
 
 @dataclass(frozen=True, slots=True)

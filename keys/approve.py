@@ -35,7 +35,7 @@ from wire.objects import KeyRole, Request
 
 CONFIG, JOURNAL, SERVING, KEY = "config.json", "signed.jsonl", "serving", "approval"
 POLL_S = 0.02
-MAX_REASON = 200
+MAX_REASON = 200  # bytes of a refusal
 
 
 class Role(StrEnum):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from terminal.engine import Engine
 
 T = TypeVar("T")
-MAX_DETAIL = 400
+MAX_DETAIL = 400  # characters, as a text of the log has (docs/wire.md#log)
 
 
 class TurnedAwayError(TerminalError):

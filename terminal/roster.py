@@ -104,7 +104,11 @@ class _Checked:
 
 
 class Roster:
-    """The installed data of one terminal over an open connection."""
+    """The installed data of one terminal over an open connection.
+
+    Whatever reads or writes may raise :class:`terminal.errors.JournalError` and its kinds. Card ids
+    are 8 bytes.
+    """
 
     def __init__(
         self, db: sqlite3.Connection, *, station: bytes, trust: TrustFile, allow_demo: bool

@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 COOKIE: Final = "betang"
 TOKEN_HEADER: Final = "x-csrf"  # noqa: S105 - the header's name
 TOKEN_FIELD: Final = "csrf"  # noqa: S105 - the field's name
-BODY_LIMIT: Final = 64 * 1024
+BODY_LIMIT: Final = 64 * 1024  # bytes
 IDLE_S: Final = 8 * 3600
 SESSIONS_MAX: Final = 256
 SAFE: Final = {"GET", "HEAD"}

@@ -18,7 +18,7 @@ from wire.env import Environment
 from wire.errors import EnvironmentMismatchError, FormatError, require
 
 KEY_ID_BYTES = 8
-ENVIRONMENT_LABEL = -70001
+ENVIRONMENT_LABEL = -70001  # docs/wire.md#cose
 _TYPE_PREFIX = "khbs."
 
 

@@ -23,8 +23,8 @@ SCRIPT_BYTES = raw.DOMAIN_BYTES + SCRIPT.size + ecdsa.SIGNATURE_BYTES
 if (ENTITLEMENT_BYTES, SCRIPT_BYTES) != (166, 90):
     raise FormatError("entitlement layout differs from docs/wire.md")
 
-MAX_LOTS = 4
-MAX_WALLETS = 8
+MAX_LOTS = 4  # PROTOCOL.md §4: a wallet that would need a fifth live lot is refused at issue
+MAX_WALLETS = 8  # SPEC.md#sizes
 NEVER_S = raw.U32_MAX
 CERTIFICATE_HASH_BYTES = 16
 

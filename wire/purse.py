@@ -29,9 +29,9 @@ TRANSPORT_CODE_DIGITS = 8
 TRANSPORT_CODE_TRIES = 5
 DATE_STEP_MAX_DAYS = 400  # SPEC.md#trust-on-the-card, date rule
 
-KVN_PURSE = 0x01
+KVN_PURSE = 0x01  # P1 of MUTUAL AUTHENTICATE, P2 beside it (SPEC.md#commands)
 KID_SCP11A = 0x11
-KID_CA = 0x10
+KID_CA = 0x10  # P2 of PERFORM SECURITY OPERATION
 
 
 class Ins(IntEnum):
