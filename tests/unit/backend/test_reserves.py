@@ -14,6 +14,7 @@ from backend.errors import SignerError
 from backend.models import Ledger
 from tests.support.backend_world import CASH, DESK, BackendWorld, SoftCard, SoftStation
 from tests.unit.backend.test_admit import Loses
+from tests.unit.backend.test_ingest import held
 from tests.unit.backend.test_losses import (
     audited,
     card,
@@ -22,7 +23,6 @@ from tests.unit.backend.test_losses import (
     supervised_void,
     supervisor,
 )
-from tests.unit.backend.test_ingest import held
 from wire import log
 from wire.objects import DecisionKind
 
