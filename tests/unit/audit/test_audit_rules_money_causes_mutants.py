@@ -22,6 +22,7 @@ from wire import log
 from wire.chain import Citation
 from wire.invariants import Invariant
 from wire.objects import (
+    Decision,
     DecisionKind,
     DecreeAnnex,
     DecreeRow,
@@ -76,14 +77,14 @@ def test_a_row_stands_on_a_visit_that_found_its_family(
 
 def test_a_row_on_no_visit_or_a_neighbour_s_is_named_and_the_next_is_judged() -> None:
     s, _, card = village()
-    own, theirs = visit(s, card.family), visit(s, b"G" * 16)
+    own, theirs, lower = visit(s, card.family), visit(s, b"G" * 16), visit(s, b"A" * 16)
     aside = b"s" * 32
     s.world.aside_names.add(aside)
-    names = (own, aside, theirs, own, A)
+    names = (own, aside, theirs, own, A, lower)
     rows = [DecreeRow(n, card.family, FOOD, 4, v) for n, v in enumerate(names, 1)]
     decree(s, *rows)
     decree(s, rows[2], number="SK-2")
-    assert subjects(s, RULE_18) == ["SK-1/3", "SK-1/5", "SK-2/3"]
+    assert subjects(s, RULE_18) == ["SK-1/3", "SK-1/5", "SK-1/6", "SK-2/3"]
 
 
 def given(s: Small, card: Card, *amounts: int, code: int = CASH) -> bytes:
@@ -114,6 +115,7 @@ def test_steps_stay_within_the_funds_released(funds: int, found: list) -> None:
     release(s, 60)
     release(s, funds - 60)
     release(s, 900, FOOD)
+    release(s, 900, CASH + 1)
     mine, theirs = given(s, card, 50, 50), given(s, other, 50)
     s.entitle(card, W2, 50, cause=Citation(mine, 1))
     s.entitle(other, W2, 30, cause=Citation(theirs, 1))
@@ -133,6 +135,13 @@ def test_baskets_cost_the_newest_tariff(funds: int, found: list) -> None:
     name = given(s, card, 3, code=FOOD)
     s.entitle(card, W1, 3, cause=Citation(name, 1))
     assert facts(s, RULE_18) == found
+
+
+def test_steps_of_a_programme_nobody_signed_cost_nothing_known() -> None:
+    s, _, card = village()
+    name = given(s, card, 50, code=9)
+    s.entitle(card, W3, 50, cause=Citation(name, 1), programme=9)
+    assert facts(s, RULE_18) == []
 
 
 def test_funds_released_before_a_step_count_from_the_next_entry_on() -> None:
@@ -312,11 +321,11 @@ def test_what_moves_early_is_at_most_the_provisional_amount() -> None:
 
 def test_a_residual_moves_to_a_card_of_the_same_family() -> None:
     s, card, new = moving()
-    neighbour = s.card(3)
+    neighbours = s.card(3), s.card(0)
     ghost = replace(new, card_id=b"DEMO0009")
-    for target in (neighbour, ghost, new):
+    for target in (*neighbours, ghost, new):
         s.decide(DecisionKind.MOVE, card, W2, 1, new=target)
-    assert facts(s, RULE_18) == [Fact.MOVED_FAMILY] * 2
+    assert facts(s, RULE_18) == [Fact.MOVED_FAMILY] * 3
 
 
 def test_a_decision_about_no_known_card_is_named_and_the_next_is_judged() -> None:
@@ -378,5 +387,7 @@ def test_a_recorded_loss_is_not_returned() -> None:
     s.decide(DecisionKind.RETURN, card, W2, 450, first=7, last=8)
     assert facts(s, RULE_18) == []
     s.decide(DecisionKind.RETURN, card, W2, 1, first=8, last=8)
+    assert facts(s, RULE_18) == [Fact.RETURNED_MORE]
+    s.world.by_shape[Decision].pop(0)
     assert facts(s, RULE_18) == [Fact.RETURNED_MORE]
     assert s.counters[card.card_id, W3] == Counters(0, 0, 0, 0)
