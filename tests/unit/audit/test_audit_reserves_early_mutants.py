@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from backend.audit import reserves
-from tests.support.audit_small import CASH, FOOD, W1, day
+from tests.support.audit_small import CASH, FOOD, OTHER, W1, day
 from tests.unit.audit.test_audit_reserves_mutants import Loss
 
 # --- the provisional amount ------------------------------------------------------------
@@ -57,7 +57,8 @@ def test_the_provisional_amount_is_the_newest_before_the_draft_or_any_signed_mea
     x = Loss()
     x.s.programme(CASH, version=3, provisional=40)
     x.s.programme(CASH, version=2, provisional=300)
-    x.s.programme(FOOD, version=2, provisional=900)
+    x.s.programme(FOOD, version=8, provisional=900)
+    x.s.programme(OTHER, version=9, provisional=900)
     first = x.move(41)
     assert above(x) == [first]
     second = x.move(9)

@@ -285,6 +285,36 @@ def test_a_lost_terminal_is_not_waited_for_and_one_lost_later_frees_what_waits_f
     assert x.holders() == set()
 
 
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_lost_terminal_is_no_reason_not_to_wait_for_another(which: int) -> None:
+    x = Loss()
+    lost, other = (x.one, x.two) if which == 1 else (x.two, x.one)
+    x.s.lose(lost)
+    x.move(30)
+    assert x.holders() == {other.station}
+
+
+def test_a_decision_or_loss_that_stands_in_no_log_changes_nothing() -> None:
+    x = Loss()
+    x.s.record(x.one, log.Boot("x"))
+    x.sync(x.one)
+    move, again = x.move(30), x.move(20)
+    lost = x.s.lose(x.two)
+    for name in (again, lost):
+        x.s.world.objects[name] = replace(x.s.world.objects[name], entry=None)
+    assert x.changes() == [(move, 2, 30)]
+
+
+def test_the_first_hotlist_may_name_the_card() -> None:
+    x = Loss()
+    x.s.world.hotlists[1] = x.s.world.hotlists[2]
+    x.sync(x.one, 1)
+    x.move(30)
+    assert x.holders() == {x.two.station}
+    x.sync(x.two, 1)
+    assert x.holders() == set()
+
+
 def test_a_terminal_lost_later_is_waited_for_until_then() -> None:
     x = Loss()
     move = x.move(30)

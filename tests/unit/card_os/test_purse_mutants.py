@@ -12,13 +12,18 @@ from card_os.reference.errors import CardFileError
 from card_os.reference.purse_store import Card
 from tests.support.purse_world import (
     CODE,
+    ENV,
     OFFICER,
     OTHER_PIN,
     PIN,
+    World,
     stage,
+    void_of,
 )
+from wire import raw
 from wire.cvc import Role
 from wire.entitlement import ScriptAction
+from wire.env import Environment
 from wire.purse import RING_SLOTS, Flag, Ins
 
 P, H = Role.PERSONALISER, Role.HANDOVER
@@ -65,3 +70,25 @@ def test_the_ring_is_never_written_over_what_is_not_acknowledged() -> None:
     with pytest.raises(CardFileError, match="unacknowledged"):
         store.put_spare_receipt(card, bytes(210))
     store.put_spare_receipt(replace(card, acknowledged=1), bytes(210))
+
+
+@pytest.mark.parametrize("env", [e for e in Environment if e != ENV])
+def test_a_certificate_of_any_other_environment_is_none_of_this_card(env: Environment) -> None:
+    bench = stage("KEYED")
+    session = bench.open(P)
+    keys, card_id = (bench.channel_public, bench.receipt_public), bench.world.card_id()
+    other = World(env).card_certificate(*keys, card_id=card_id)
+    assert session.sw(Ins.PERSONALISE, 0, 0, CODE + bytes(other)) == 0x6A80
+    assert session.sw(Ins.PERSONALISE, 0, 0, CODE + bytes(bench.own_certificate())) == 0x9000
+
+
+def test_all_that_the_ring_holds_is_part_of_what_the_purse_can_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purse_store, "RING_SLOTS", 3)
+    bench = stage()
+    made = [bench.pay(100), bench.pay(50)]
+    made.append(bench.open(Role.SUPERVISOR, officer=OFFICER).void(void_of(2)))
+    bodies = [raw.body_of(bytes(r)) for r in made]
+    ring = bench.store.logical_state()[4]
+    assert [b for b in ring if b in bodies] == bodies
