@@ -7,7 +7,7 @@ from hashlib import sha256
 import pytest
 
 from backend import ledger
-from backend.audit.build import check_head, open_head, open_trust
+from backend.audit.build import check_head, kind_of, open_head, open_trust
 from backend.audit.facts import Fact
 from keys.errors import RevokedKeyError
 from keys.hierarchy import Heads
@@ -17,6 +17,7 @@ from tests.support.audit_small import Small
 from tests.support.audit_world import START_S
 from tests.unit.audit.test_audit_build_mutants import A, Hamlet, aside, broken, entries, flip
 from wire.chain import GENESIS, LedgerEntry, TrustFile
+from wire.cose import Sign1
 from wire.invariants import Invariant
 from wire.objects import (
     IssuanceHead,
@@ -73,6 +74,21 @@ def test_a_head_that_does_not_verify_is_set_aside_and_covers_nothing() -> None:
     assert sha256(b"\xff").digest() in world.aside_names
 
 
+def test_a_chain_of_one_entry_needs_its_head() -> None:
+    x = Hamlet()
+    x.w.post(ledger.debit(A, 2, 5))
+    export = x.w.finish()
+    one = {"issuance": export.issuance[:1], "ledger": export.ledger[:1]}
+    world = x.world(**one, heads=(), objects={}, uploads=())
+    missing = [("issuance-head", Fact.HEAD_MISSING), ("ledger-head", Fact.HEAD_MISSING)]
+    assert broken(world) == missing
+    assert [kind_of(raw) for raw in (*export.heads, b"\xff")] == [
+        "ledger-head",
+        "issuance-head",
+        "",
+    ]
+
+
 def test_empty_chains_need_no_heads() -> None:
     x = Hamlet()
     world = x.world(issuance=(), ledger=(), heads=(), objects={}, uploads=())
@@ -111,3 +127,18 @@ def test_a_head_of_a_revoked_key_counts_up_to_the_one_its_revocation_names(
         with pytest.raises(RevokedKeyError):
             open_head(store, shape, raw)
     assert chain_issuance([]) == ([], GENESIS)
+
+
+def test_what_a_revoked_key_signed_counts_as_far_as_a_published_head_covers_it() -> None:
+    x = Hamlet()
+    w, t = x.w, x.w.keys.trust
+    covered = IssuanceHead.parse(Sign1.parse(w.chain()[2][1]).payload)
+    w.station(b"TERM0002", "Dua")
+    registry = w.keys.signer(KeyRole.REGISTRY).public_key
+    heads = Heads(0, bytes(32), covered.sequence, covered.head)
+    raw = w.keys.root.revoke(registry, heads, now_s=w.now_s)
+    world = x.world(trust=bytes(TrustFile(t.environment, t.root_key, t.statements, (raw,))))
+    revoked = [fact for _, fact, _, _ in aside(world) if fact == Fact.KEY_REVOKED]
+    assert len(revoked) == 2  # the enrolment, in the log and among the objects
+    assert set(world.stations) == {x.one.name}
+    assert [p.code for p in world.programmes().values()] == [1, 2, 3]

@@ -359,6 +359,7 @@ def test_objects_are_counted_from_one_and_held_to_the_log() -> None:
     assert (made in world.aside_names, made in world.objects) == (True, False)
     x.w.note(IssuanceKind.OBJECT, made, note="order")
     assert aside(x.world()) == aside(world)
+    assert broken(x.world()) == []  # it is there, under another name
     x.w.issuance[-1]["note"] = "hotlist"
     assert aside(x.world()) == []
 
