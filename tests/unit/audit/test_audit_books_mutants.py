@@ -137,6 +137,17 @@ def test_an_entry_booked_twice_is_one_too_many(kind: Kind) -> None:
     ]
 
 
+def test_of_an_entry_booked_twice_each_good_is_one_too_many() -> None:
+    s = Small()
+    legs = [("x", "beras", -5), ("y", "beras", 5), ("x", "minyak", -1), ("y", "minyak", 1)]
+    for _ in range(2):
+        s.post(ledger.Transfer(Kind.HANDED, A, tuple(Posting(*leg) for leg in legs)))
+    expected = {("handed", A, "beras"): pair("beras", "x", "y", 5),
+                ("handed", A, "minyak"): pair("minyak", "x", "y", 1)}  # fmt: skip
+    again = [("handed", A, good, Fact.LEDGER_UNEXPLAINED, 2) for good in ("beras", "minyak")]
+    assert differ(s, expected, {"handed"}) == again
+
+
 def lost(s: Small, amount: int, other: str = "stock-loss/1", name: bytes = A) -> None:
     s.post(ledger.move(Kind.STOCK_LOSS, name, "beras", amount, source=other, target="stock/1"))
 

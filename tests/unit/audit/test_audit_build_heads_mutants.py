@@ -62,6 +62,16 @@ def test_a_head_of_another_chain_is_named_by_its_place() -> None:
     assert told == [1, 2]
 
 
+def test_a_head_beyond_the_chain_is_another_one_and_hides_nothing() -> None:
+    x = Hamlet()
+    x.w.post(ledger.debit(A, 2, 5))
+    export = x.w.finish()
+    n, m = len(export.ledger), len(export.issuance)
+    beyond = head(x, LedgerHead, n + 1, A), head(x, IssuanceHead, m + 1, A)
+    world = x.world(heads=(*export.heads, *beyond))
+    assert broken(world) == [("heads/3", Fact.HEAD_OTHER), ("heads/4", Fact.HEAD_OTHER)]
+
+
 def test_a_head_that_does_not_verify_is_set_aside_and_covers_nothing() -> None:
     x = Hamlet()
     x.w.post(ledger.debit(A, 2, 5))
@@ -82,6 +92,8 @@ def test_a_chain_of_one_entry_needs_its_head() -> None:
     world = x.world(**one, heads=(), objects={}, uploads=())
     missing = [("issuance-head", Fact.HEAD_MISSING), ("ledger-head", Fact.HEAD_MISSING)]
     assert broken(world) == missing
+    bad = tuple(flip(raw) for raw in export.heads)  # signed by nobody: they cover nothing
+    assert broken(x.world(**one, heads=bad, objects={}, uploads=())) == missing
     assert [kind_of(raw) for raw in (*export.heads, b"\xff")] == [
         "ledger-head",
         "issuance-head",

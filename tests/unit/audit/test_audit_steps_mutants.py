@@ -174,6 +174,15 @@ def test_across_a_gap_no_counter_falls(counters: tuple, is_fall: bool) -> None:
     assert wrong(card) == ([(3, Fact.COUNTER_FELL)] if is_fall else [])
 
 
+def test_after_a_missing_first_receipt_only_a_fall_is_judged() -> None:
+    s, station, card = village()
+    s.skip(card)
+    shows(s, card, station, 500, 50, 0, 3)
+    assert wrong(card) == []
+    shows(s, card, station, 500, 52, 0, 3)
+    assert wrong(card) == [(3, Fact.COUNTERS_WRONG)]
+
+
 def cloned() -> tuple[Small, Station, Card]:
     """1 of the chip; then two chips, each with its own 2 and more."""
     s, station, card = village()
