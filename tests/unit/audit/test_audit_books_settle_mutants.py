@@ -212,6 +212,15 @@ def test_a_wrong_entry_excuses_settlements_of_every_pair_it_names() -> None:
     assert x.wrong() == [(5, Fact.SETTLEMENT_SUM), (6, Fact.SETTLEMENT_SUM)]
 
 
+def test_two_wrong_entries_of_one_pair_excuse_it_as_one_does() -> None:
+    x = Books()
+    for _ in range(2):
+        x.s.post(ledger.payable(A, CASH, "P2", 5))
+    x.s.world.aside_names.add(A)
+    x.pay(5, A)
+    assert x.wrong() == []
+
+
 # --- unpayable ------------------------------------------------------------
 
 

@@ -266,6 +266,9 @@ def test_a_card_whose_certificate_does_not_verify_takes_its_entitlements_with_it
     assert aside(world) == [(SIGNATURES, Fact.BAD_SIGNATURE, f"issuance/{at}", "key service")]
     assert world.aside_cards == {x.card.card_id}
     assert x.card.issued[CASH].hash in world.aside_names
+    x.w.issuance.insert(at, x.w.issuance[at - 1])
+    assert x.world().aside_cards == {x.card.card_id}  # however often it stands there
+    del x.w.issuance[at]
     x.w.issuance[at - 1]["item"] = b"\xff"
     world = x.world()
     assert world.aside_cards == set()

@@ -326,7 +326,10 @@ def test_a_void_set_aside_taints_the_shelf() -> None:
     assert not shelf(s).is_tainted
     void.spoiled = True
     assert shelf(s).is_tainted
-    void.spoiled, station.is_tainted = False, True
+    again = s.void_ask(station, void.void_of)
+    again.spoiled = True
+    assert shelf(s).is_tainted
+    void.spoiled, again.spoiled, station.is_tainted = False, False, True
     assert shelf(s).is_tainted
 
 
