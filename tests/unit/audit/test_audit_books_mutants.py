@@ -9,6 +9,7 @@ import pytest
 from backend import ledger
 from backend.audit import books
 from backend.audit.facts import Fact
+from backend.audit.goods import Shelf
 from backend.audit.model import Card, Station
 from backend.ledger import Kind
 from tests.support.audit_small import CASH, FOOD, W1, W2, W3, Small
@@ -201,6 +202,26 @@ def test_what_clears_a_reserve_is_booked_the_other_way() -> None:
         ("reserve", move, UNIT2): pair(UNIT2, "reserved-loss/2", "reserve/2", 30),
         ("reserve-cleared", lost, UNIT2): pair(UNIT2, "reserved-loss/2", "reserve/2", -30),
     }
+
+
+def test_a_move_of_nothing_reserves_nothing_under_the_name_the_backend_books() -> None:
+    s, station, card = village()
+    move = s.decide(DecisionKind.MOVE, card, W2, 0, new=card)
+    found = books.expected_wallets(s.world)
+    assert station.last == 0
+    assert found["reserve", move, UNIT2] == pair(UNIT2, "reserved-loss/2", "reserve/2", 0)
+    assert not any(kind == "reserve-cleared" for kind, _, _ in found)
+
+
+def test_stock_entries_of_every_shelf_are_expected_good_by_good() -> None:
+    one, two = Shelf(), Shelf()
+    legs = [pair(good, "x", "y", n) for good, n in (("beras", 5), ("minyak", 6), ("beras", 7))]
+    one.postings += [("handed", A, legs[0]), ("handed", A, legs[1])]
+    two.postings += [("stock-in", B, legs[2])]
+    assert books.goods_expected({b"1": one, b"2": two}) == {
+        ("handed", A, "beras"): legs[0], ("handed", A, "minyak"): legs[1],
+        ("stock-in", B, "beras"): legs[2],
+    }  # fmt: skip
 
 
 def test_other_entries_of_nothing_are_still_entries() -> None:

@@ -370,6 +370,11 @@ def test_terminal_lost_takes_back_what_came_after_it() -> None:
     name = x.s.lose(x.station, x.b.receipt.terminal_sequence)
     late = {h.receipt.amount for h in (x.a, x.b, x.c, away) if taken(x, h, name)}
     assert late == {7}
+    for n in (0, 3):  # a number beyond the last one received, at another terminal
+        elsewhere = x.s.station(n)
+        for _ in range(x.station.last):
+            x.s.record(elsewhere, log.Boot("x"))
+        assert not taken(x, x.s.debit(x.card, elsewhere, W2, 2), name)
     assert taken(x, x.card.receipts[6], name)
 
 

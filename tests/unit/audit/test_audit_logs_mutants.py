@@ -194,10 +194,12 @@ def test_two_records_of_one_number_are_a_fork_and_the_first_counts() -> None:
     s, a = one()
     whole = a.upload()
     kept = a.records[1]
-    other = Record.make(2, kept.previous, kept.time_s, log.Boot("y"))
-    logs.read(s.world, (whole, a.upload(), a.upload([kept, a.records[2]]), a.upload([other])))
-    assert faults(a.station) == [(CHAIN, "2", Fact.RECORD_FORKED)]
-    assert a.station.records[2] == kept
+    others = [Record.make(n, r.previous, r.time_s, log.Boot(text))
+              for n, r, text in ((2, kept, "y"), (3, a.records[2], "a"))]  # fmt: skip
+    again = a.upload([kept, a.records[2]])
+    logs.read(s.world, (whole, a.upload(), again, *(a.upload([r]) for r in others)))
+    assert faults(a.station) == [(CHAIN, n, Fact.RECORD_FORKED) for n in "23"]
+    assert list(a.station.records.values()) == a.records
 
 
 def test_missing_records_are_listed_once_and_the_rest_judged() -> None:
