@@ -96,6 +96,17 @@ def test_what_a_debit_drew_above_what_was_issued_is_a_loss() -> None:
     }  # fmt: skip
 
 
+def test_a_reversal_of_less_than_its_debit_lost_takes_back_the_loss_alone() -> None:
+    s, station, card = village()
+    card.entitlements[W2].clear()
+    beyond = s.debit(card, station, W2, 5, counters=Counters(100, 5, 0, 0))
+    back = s.void(beyond, station, amount=3, counters=Counters(100, 5, 0, 3))
+    s.acknowledge(station)
+    found = {k: v for k, v in books.expected_wallets(s.world).items() if k[1] == back.receipt.hash}
+    assert found == {("loss", back.receipt.hash, UNIT2): pair(
+        UNIT2, "recorded-loss/2", "loss/2", -5)}  # fmt: skip
+
+
 # --- differences ------------------------------------------------------------
 
 
@@ -309,5 +320,6 @@ def test_a_forfeit_of_nothing_known_but_of_a_shape_that_is_right_for_none() -> N
 
 def test_every_kind_is_judged_by_one_rule() -> None:
     assert {str(k) for k in Kind} == books.KNOWN_KINDS
+    assert books.goods_expected({}) == {}
     parts = (books.WALLET_KINDS, books.PAYMENTS, books.GOODS, {books.FORFEIT})
     assert sum(map(len, parts)) == len(books.KNOWN_KINDS)

@@ -234,7 +234,7 @@ def sync(x: Point, version: int, name: bytes) -> Place:
 def test_an_intent_stands_under_the_highest_hotlist_installed_or_written() -> None:
     x = Point()
     x.s.world.names |= {A: x.s.entry(), B: x.s.entry()}
-    x.intent(hotlist=1)
+    x.intent(hotlist=0)
     sync(x, 3, A)
     for hotlist in (2, 4):
         x.intent(hotlist=hotlist)
@@ -244,7 +244,7 @@ def test_an_intent_stands_under_the_highest_hotlist_installed_or_written() -> No
     unknown = sync(x, 9, b"c" * 32)
     x.intent()
     station = x.read()
-    assert [station.asks[n].hotlist for n in (1, 3, 4, 6, 7, 9)] == [1, 3, 4, 3, 3, 3]
+    assert [station.asks[n].hotlist for n in (1, 3, 4, 6, 7, 9)] == [0, 3, 4, 3, 3, 3]
     assert x.aside() == [(LOGGED, Fact.BUNDLE_NOT_LOGGED)]
     assert x.s.world.aside[0].subject == unknown.name
     assert b"c" * 32 in x.s.world.aside_names

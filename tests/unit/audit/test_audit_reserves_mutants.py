@@ -62,6 +62,7 @@ class Loss:
 def test_a_reserve_has_what_is_not_lost_yet_while_it_waits_for_a_station() -> None:
     waiting = {b"TERM0001"}
     assert Reserve(2, 30, 0, waiting).left == 30
+    assert Reserve(2, 30, holders=waiting).left == 30
     assert Reserve(2, 30, 29, waiting).left == 1
     assert Reserve(2, 30, 31, waiting).left == 0
     assert Reserve(2, 30, -4, waiting).left == 30

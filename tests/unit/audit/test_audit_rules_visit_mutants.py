@@ -112,6 +112,12 @@ def test_a_receipt_recorded_for_another_intent_is_named() -> None:
     s.bring(station, ask, held.receipt)
     assert facts(s, RULE_8) == [Fact.RECEIPT_OTHER_INTENT]
     ask.receipts.clear()
+    later = s.debit(card, station, W2, 1)
+    ask = s.intent(station, card, W2, 1)
+    lower = replace(later.receipt, terminal_sequence=ask.place.record.sequence + 1)
+    s.bring(station, ask, lower)
+    assert facts(s, RULE_8) == [Fact.RECEIPT_OTHER_INTENT]
+    ask.receipts.clear()
     ask = s.intent(other, card, W2, 1)
     s.bring(other, ask, replace(held.receipt, terminal_sequence=ask.place.record.sequence))
     assert facts(s, RULE_8) == [Fact.RECEIPT_OTHER_INTENT]

@@ -137,6 +137,15 @@ def test_a_load_moves_what_its_entitlement_says_and_nothing_else() -> None:
     assert wrong(card) == [(1, Fact.COUNTERS_WRONG)] * 2
 
 
+def test_a_wallet_may_begin_with_nothing() -> None:
+    s, station, card = village(0)
+    s.statement(card, station, wallet=W2)
+    assert s.counters[card.card_id, W2] == Counters(0, 0, 0, 0)
+    s.skip(card)
+    s.statement(card, station, wallet=W2)
+    assert wrong(card) == []
+
+
 def test_what_the_same_entitlement_gives_counts_once() -> None:
     s, station, card = village(20)
     s.debit(card, station, W2, 4)
