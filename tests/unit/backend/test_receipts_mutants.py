@@ -51,8 +51,10 @@ def test_find_is_by_card_and_sequence(session: Session) -> None:
             found = receipts.find(session, card_id, n)
             assert found is not None
             assert (found.card_id, found.sequence) == (card_id, n)
-    assert receipts.find(session, B, 4) is None
-    assert receipts.find(session, B, 0) is None
+    for card_id, n in ((A, 5), (C, 5), (B, 7), (B, 9)):
+        rows.held(session, rows.receipt(n, card_id=card_id))
+    for n in (0, 5, 8):
+        assert receipts.find(session, B, n) is None
 
 
 # --- settling ----------------------------------------------------------------------------------
@@ -70,11 +72,16 @@ def test_a_receipt_is_entered_as_it_stands(book: Book, session: Session) -> None
     assert rows.legs(book.transfers) == [("debit", of.hash, f"redeemed/{CODE}", 30)]
     assert book.debits == {(B, 1)}
     assert book.cards == {B}
+    assert book.held.card(B).wallets[WALLET].debited == 30
     assert rows.findings(session) == []
 
 
-def test_a_clone_is_found_and_holds_the_one_that_was_first(book: Book, session: Session) -> None:
-    first, second = rows.receipt(1, 30), rows.receipt(1, 40)
+@pytest.mark.parametrize("larger", [False, True])
+def test_a_clone_is_found_and_holds_the_one_that_was_first(
+    book: Book, session: Session, *, larger: bool
+) -> None:
+    both = (rows.receipt(1, 30), rows.receipt(1, 40))
+    first, second = sorted(both, key=lambda r: r.hash, reverse=larger)
     receipts.settle(book, first)
     book.debits.clear()
     book.transfers.clear()
@@ -244,7 +251,7 @@ def test_a_step_of_r_doubts_the_last_before_each_gap_of_its_wallet(
         rows.held(session, rows.receipt(n, wallet=wallet))
     rows.held(session, rows.receipt(3, card_id=A))
     before = {(B, 2), (A, 9)}
-    for step, told in ((0, set()), (1, {(B, 2), (B, 7)}), (1, set())):
+    for step, told in ((0, set()), (1, {(B, 2), (B, 7)}), (1, set()), (0, set())):
         book.debits = set(before)
         receipts._see_counters(book, B, WALLET, Counters(9, 9, 0, step), name())
         assert book.debits == before | told
