@@ -254,7 +254,7 @@ class _Reader:
         if debit is not None:
             debit.voids.append(void)
 
-    def _named(self, place: Place, sequence: int, what: str) -> Ask | None:
+    def _named(self, place: Place, sequence: int, what: str) -> None:
         """Enter a record about an intent, or note that it names none."""
         ask = self.station.asks.get(sequence)
         if ask is None:
@@ -264,9 +264,8 @@ class _Reader:
                 else (Invariant.INTENT_RECEIPT)
             )
             self.station.loose.append((invariant, place, say(_NO_INTENT[what])))
-            return None
+            return
         getattr(ask, what).append(place.record)
-        return ask
 
     def _receipt(self, place: Place, body: log.Receipted) -> None:
         item = self.item(place, body.receipt)

@@ -117,7 +117,7 @@ class Count:
     what: What
     since_s: int
     terminals: tuple[str, ...]
-    is_impossible: bool = False
+    is_impossible: bool
 
 
 def unexplained(world: World) -> Iterator[Count]:
