@@ -141,13 +141,13 @@ def test_what_is_acknowledged_never_goes_back(book: Book, session: Session) -> N
 
 
 def chain(session: Session, *items: tuple[int, ReceiptKind, int, int, int, int],
-          spoilt: int = 0) -> list[Receipt]:  # fmt: skip
+          spoilt: int = 0, by: bytes = b"") -> list[Receipt]:  # fmt: skip
     """(sequence, kind, wallet, amount, D, R): linked in their order, but for one."""
     made: list[Receipt] = []
     for n, kind, wallet, amount, debited, back in items:
         link = made[-1].hash if made and made[-1].sequence == n - 1 else name("gap")
         link = rows.digest(B) if n == 1 else link
-        link = name("spoilt") if n == spoilt else link
+        link = by if n == spoilt else link
         made.append(rows.receipt(n, amount, kind=kind, wallet=wallet, link=link,
                                  counters=(1000, debited, 0, back)))  # fmt: skip
         rows.held(session, made[-1])
@@ -167,8 +167,9 @@ def test_a_row_that_follows_is_no_finding(book: Book, session: Session) -> None:
 
 
 @pytest.mark.parametrize("n", range(1, 8))
-def test_each_links_to_the_one_before(book: Book, session: Session, n: int) -> None:
-    chain(session, *GOOD, spoilt=n)
+@pytest.mark.parametrize("by", [bytes(32), b"\xff" * 32])
+def test_each_links_to_the_one_before(book: Book, session: Session, n: int, by: bytes) -> None:
+    chain(session, *GOOD, spoilt=n, by=by)
     receipts.check_card(book, B)
     # Whoever names another is found, and nobody after it: its own hash is what they link to.
     assert rows.findings(session) == [(5, f"{B.hex()}/{n}")]

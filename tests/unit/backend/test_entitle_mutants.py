@@ -87,6 +87,15 @@ def test_what_does_not_fit_is_not_passed_over(session: Session) -> None:
     assert [r.funded for r in every] == [True, False, False]
 
 
+def test_no_programmes_money_goes_to_another(session: Session) -> None:
+    """Not even when nothing was released for the neighbours, whose rows come first and last."""
+    rows.programmes(session)
+    rows.put(session, Fund(programme=CODE, released_minor=100))
+    every = [decree(session, n, 1, wallet) for n, wallet in enumerate((LOW, HIGH, WALLET, LOW), 1)]
+    assert entitle.allocate(session) == 1
+    assert [r.funded for r in every] == [False, False, True, False]
+
+
 def test_each_programme_has_its_own_funds(session: Session) -> None:
     rows.programmes(session)
     for wallet in (LOW, WALLET, HIGH):
@@ -170,6 +179,17 @@ def test_what_a_decision_gives(
         assert step.cause == Citation(made.hash, 0)
 
 
+def test_a_decision_is_given_to_its_own_card(three: Session) -> None:
+    for n, card_id in enumerate((A, C, B, A, C), 1):
+        made = rows.decision(three, DecisionKind.RETURN, n, card_id=card_id)
+        rows.put(three, Object(kind="decision", payload=b"x", raw=b"x", hash=made.hash))
+    every = [(A, 1), (C, 2), (B, 3), (A, 4), (C, 5)]
+    assert sorted(told(three)) == sorted((c, WALLET, n, 0) for c, n in every)
+    for card_id in (A, B, C):
+        wanted = sorted(n for c, n in every if c == card_id)
+        assert sorted(n for _, _, n, _ in told(three, card_id)) == wanted
+
+
 def test_a_newer_acknowledgement_is_carried_to_the_card(three: Session) -> None:
     """One wallet a card, behind by one or more; none that is level, or raised anyway."""
     for card_id in (A, B, C):
@@ -180,9 +200,9 @@ def test_a_newer_acknowledgement_is_carried_to_the_card(three: Session) -> None:
     _card(three, B).acknowledged = 4
     assert told(three) == [(B, LOW, 0, None), (B, HIGH, 0, None)]
     _card(three, C).acknowledged = 9
-    decree(three, 1, 5, HIGH, of=C, funded=True)
-    again = [(B, LOW, 0, None), (B, HIGH, 0, None), (C, LOW, 0, None), (C, WALLET, 0, None)]
-    assert told(three) == [(C, HIGH, 5, 1), *again]
+    decree(three, 1, 5, LOW, of=C, funded=True)
+    again = [(B, LOW, 0, None), (B, HIGH, 0, None), (C, WALLET, 0, None), (C, HIGH, 0, None)]
+    assert told(three) == [(C, LOW, 5, 1), *again]
     assert told(three, B) == again[:2]
     assert told(three, A) == []
     _card(three, C).blocked_version = 1
@@ -216,11 +236,13 @@ def test_the_lowest_issuer_key_a_card_keeps(session: Session) -> None:
     assert entitle.lowest_kept(session) == 3
     link(session, 3, KeyRole.ISSUER, 4, 3)
     assert entitle.lowest_kept(session) == 3
-    link(session, 4, KeyRole.ISSUER, 6, 4)
-    assert entitle.lowest_kept(session) == 4
-    link(session, 5, KeyRole.ISSUER, 7, 7)
+    link(session, 4, KeyRole.ISSUER, 5, 3)
+    assert entitle.lowest_kept(session) == 4  # the third has no slot
+    link(session, 5, KeyRole.ISSUER, 6, 6)
+    assert entitle.lowest_kept(session) == 6
+    link(session, 6, KeyRole.ISSUER, 7, 7)
     assert entitle.lowest_kept(session) == 7
-    link(session, 6, KeyRole.ISSUER, 8, 2)
+    link(session, 7, KeyRole.ISSUER, 8, 2)
     assert entitle.lowest_kept(session) == 7
 
 
@@ -244,7 +266,7 @@ def test_the_newest_entitlement_of_each_wallet(session: Session) -> None:
         found = Newest(session, only).of(B)
         assert [(w, n, Entitlement.parse(raw).card_id) for w, n, raw in found] == [
             (LOW, 3, B), (HIGH, 3, B)]  # fmt: skip
-    assert Newest(session, B).of(A) == []
+    assert Newest(session, B).of(A) == Newest(session, B).of(C) == []
     assert Newest(session, None).of(b"nobody..") == []
 
 
@@ -295,6 +317,14 @@ def test_the_first_entitlement_of_a_card(session: Session) -> None:
         dates.day_of(NOW_S), 0, 0, 0, 3, 7, first.raw,
     )  # fmt: skip
     assert first == wanted
+
+
+def test_the_first_of_a_wallet_beside_others(session: Session) -> None:
+    rows.card(session)
+    for wallet in (LOW, HIGH):
+        rows.entitlement(session, 70, wallet=wallet, sequence=4)
+    (first,) = built(session, 30)
+    assert (first.sequence, first.loaded) == (1, 30)
 
 
 @pytest.mark.parametrize("only", [None, B])
@@ -372,6 +402,7 @@ def last(*lots: tuple[int, int]) -> Entitlement:
     ([(8, 4), (9, 5)], 3, 9, 4, [(9, 8)]), ([(8, 4), (9, 5)], 3, 9, 3, [(8, 4), (9, 8)]),
     ([(8, 4), (9, 5)], 3, 9, 5, [(9, 8)]), ([(8, 4), (9, 5)], 0, 9, 4, [(9, 5)]),
     ([(8, 4), (9, 5)], 0, 20, 0, [(8, 4), (9, 5)]),
+    ([(9, 5)], 0, 20, 5, [(9, 5)]),
     ([(8, 4), (9, 5)], 0, 20, 5, [(9, 5)]),  # L has an end, expired or not
     ([(1, 1), (2, 2), (3, 3)], 1, 9, 0, [(1, 1), (2, 2), (3, 3), (9, 4)]),
     ([(1, 1), (2, 2), (3, 3), (4, 4)], 1, 4, 0, [(1, 1), (2, 2), (3, 3), (4, 5)]),
@@ -419,10 +450,11 @@ def test_a_ceiling_is_the_highest_l_and_two_rounds(session: Session) -> None:
     rows.decision(session, DecisionKind.RETURN, 3, card_id=A)
     rows.decision(session, DecisionKind.RETURN, 4, card_id=B)
     rows.decision(session, DecisionKind.RETURN, 1, wallet=HIGH)
+    rows.decision(session, DecisionKind.RETURN, 2, wallet=LOW)
     for kind in DecisionKind:
         if kind != DecisionKind.RETURN:
             rows.decision(session, kind, 1000)
-    assert highest(session) == {LOW: 200, WALLET: 302, HIGH: 208}
+    assert highest(session) == {LOW: 202, WALLET: 302, HIGH: 208}
 
 
 def test_a_ceiling_is_no_higher_than_l_may_be(session: Session) -> None:

@@ -152,6 +152,14 @@ def test_a_station_nobody_enrolled(two: Chain, session: Session) -> None:
         ingest.apply(session, two.trust, rows.people().signer(KeyRole.ACK), checked, NOW_S)
 
 
+def test_only_the_stations_own_key_signs_its_uploads(two: Chain, session: Session) -> None:
+    head = UploadHead(TWO, 1, 4, two.records[-1].hash)
+    for at in (ONE, THREE):
+        raw = bytes(log.Upload(head, sign_object(LOG_KEYS[at], head, ENV), tuple(two.records)))
+        with pytest.raises(UploadRefusedError):
+            ingest.check(session, two.trust, raw)
+
+
 # --- overlap -----------------------------------------------------------------------------------
 
 
@@ -191,6 +199,15 @@ def test_no_other_bytes_of_what_is_held(two: Chain, session: Session, n: int) ->
     assert two.send(3, 4).outcome == Outcome.ACCEPTED
 
 
+def test_the_first_that_does_not_link_is_named(two: Chain, session: Session) -> None:
+    two.send(1, 2)
+    fork = Chain(session, records=two.records[:1])
+    for m in range(2, 5):
+        fork.add(log.Boot(f"fork{m}"))
+    with pytest.raises(ForkError, match="sequence 3 does not link"):
+        fork.send(3, 4)
+
+
 def test_a_fork_is_named_by_its_signed_head(two: Chain, session: Session) -> None:
     checked = ingest.check(session, two.trust, two.raw())
     fault = ingest.fork_fault(checked, "why")
@@ -216,7 +233,8 @@ def times(session: Session, known_s: int, *at_s: int) -> list[tuple[int, str]]:
     (100, (100, 101), []), (100, (99, 100), ["3"]), (100, (101, 102), []), (0, (5, 6), []),
     (5, (NOW_S, NOW_S + 300), []), (5, (NOW_S, NOW_S + 301), ["4"]),
     (5, (NOW_S, NOW_S + 299), []), (5, (NOW_S + 301, NOW_S + 302), ["4"]),
-    (NOW_S, (NOW_S - 1, NOW_S + 301), ["3", "4"]),
+    (NOW_S, (NOW_S - 1, NOW_S + 301), ["3", "4"]), (5, (5, 6, NOW_S + 301), ["5"]),
+    (5, (NOW_S + 301,), ["3"]),
 ])  # fmt: skip
 def test_the_log_runs_forward_and_not_ahead(
     session: Session, known_s: int, at_s: tuple[int, ...], found: list[str]
@@ -231,13 +249,19 @@ def test_the_newest_time_of_a_log_is_kept(two: Chain) -> None:
     two.station.last_time_s = NOW_S + 10
     two.send(3, 4)
     assert two.station.last_time_s == NOW_S + 10
+    two.add(log.Boot("x"), NOW_S + 11)
+    two.add(log.Boot("y"), NOW_S + 12)
+    two.send(5)
+    assert two.station.last_time_s == NOW_S + 12
+    assert [i for i, _ in rows.findings(two.session)] == [11]  # the third was before + 10
 
 
 # --- what waited -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("at", "n", "held", "judged"), [
-    (TWO, 5, "", False), (TWO, 6, "", True), (TWO, 9, "", True), (TWO, 10, "", False),
+    (TWO, 4, "", False), (TWO, 5, "", False), (TWO, 6, "", True), (TWO, 9, "", True),
+    (TWO, 10, "", False),
     (TWO, 5, "awaiting-log", True), (TWO, 1, "awaiting-log,disputed", True),
     (TWO, 10, "awaiting-log", False), (ONE, 7, "awaiting-log", False),
     (THREE, 7, "awaiting-log", False), (TWO, 5, "disputed", False),
@@ -281,6 +305,18 @@ def test_a_receipt_brought_by_another_is_owed_when_its_own_log_comes(session: Se
     assert card.acknowledged == 1
     kinds = [e.kind for e in session.exec(select(rows.ledger.Ledger))]
     assert kinds == ["debit", "payable"]
+
+
+def test_what_waited_for_a_log_that_has_no_such_intent(two: Chain, session: Session) -> None:
+    rows.entitlement(session, 1000)
+    other = Chain(session, ONE)
+    other.add(log.Collected(rows.receipt(1, terminal_sequence=2, link=rows.digest(B)).raw))
+    other.send()
+    (row,) = session.exec(select(rows.ReceiptRow))
+    for last, why in ((1, "awaiting-log"), (2, "no-intent")):
+        two.send(1, last)
+        assert row.held == why
+    assert rows.findings(session) == [(2, f"intent/{row.hash.hex()}")]
 
 
 def test_conclude_checks_and_judges_what_was_touched(session: Session) -> None:

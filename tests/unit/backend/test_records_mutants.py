@@ -189,6 +189,7 @@ def test_the_receipt_of_a_void_is_its_reversal(
     values: dict[str, object] = {"sequence": 2, "amount": 10, "kind": REVERSAL}
     values |= {"intent_hash": void.hash, "terminal_sequence": 8} | changes
     receipt = rows.receipt(**values)  # type: ignore[arg-type]
+    two.judged()
     two.add(9, log.Receipted(8, two.item(receipt)))
     two.found(*([(found, 9)] if found else []))
     assert two.intent(8).receipt == receipt.hash
@@ -206,6 +207,8 @@ def test_a_receipt_that_names_another_intent_is_not_this_ones(two: Log) -> None:
     for n, at in ((11, ONE), (12, THREE)):
         two.add(n, log.Receipted(7, two.item(of(first, n, terminal=at))))
         two.found((8, n))
+        two.add(n + 10, log.Receipted(7, two.item(of(7, n + 10, terminal=at))))
+        two.found((8, n + 10))
     assert (two.intent(7).receipt, two.intent(8).receipt) == (None, None)
 
 
@@ -252,7 +255,7 @@ def test_aborted_excludes_a_receipt(two: Log) -> None:
     two.add(7, rows.asked(expected=4))
     rows.held(two.session, rows.receipt(9, terminal_sequence=7))
     other = of(99, 3, card_id=A)
-    two.judged()
+    two.book.debits = {(B, 9)}
     two.add(8, log.Aborted(7, 4, two.item(other)))
     assert two.intent(7).aborted
     assert two.judged() == {(B, 5), (B, 9), (A, 3)}
@@ -315,7 +318,7 @@ def test_what_follows_a_receipt_set_aside_is_set_aside_too(
     assert two.intent(10).delivered is None
 
 
-@pytest.mark.parametrize("body", [log.Aborted(10, 1, None), log.Pending(10)])
+@pytest.mark.parametrize("body", [log.Aborted(10, 1, None), log.Pending(10), log.Boot("x")])
 def test_only_a_receipt_excuses(two: Log, body: Shape) -> None:
     rows.intent(two.session, 10)
     other = rows.record(12, body)

@@ -9,6 +9,7 @@ import pytest
 from sqlmodel import Session, select
 
 from backend import objects, receipts, reserves
+from backend.errors import UnknownError
 from backend.models import Card, Certificate, Ledger, ReserveRow, Station
 from keys.signer import sign_object
 from keys.trust import TrustStore
@@ -221,6 +222,16 @@ def test_nobody_to_wait_for_no_reserve(session: Session, trust: TrustStore) -> N
     assert session.get(rows.DecisionRow, made) is not None
 
 
+def test_a_move_of_a_card_or_wallet_nobody_knows_reserves_nothing(
+    session: Session, trust: TrustStore
+) -> None:
+    certified(session, TWO)
+    enter(session, trust, move(5, b"nobody.."))
+    with pytest.raises(UnknownError):
+        enter(session, trust, move(5, wallet=9))
+    assert session.exec(select(ReserveRow)).all() == []
+
+
 def three(session: Session) -> None:
     """Reserves of all three cards and of the neighbouring wallets."""
     for n, card_id in enumerate((A, B, C)):
@@ -330,6 +341,8 @@ def test_a_reserve_of_no_card_or_for_no_station_waits(session: Session) -> None:
 
 @pytest.mark.parametrize(("amount", "lost", "takes", "kind", "wanted"), [
     (10, 0, 3, ReceiptKind.DEBIT, ("reserve-cleared", f"reserved-loss/{CODE}", 3)),
+    (10, 0, 1, ReceiptKind.DEBIT, ("reserve-cleared", f"reserved-loss/{CODE}", 1)),
+    (10, 3, 1, ReceiptKind.REVERSAL, ("reserve", f"reserve/{CODE}", 1)),
     (10, 0, 10, ReceiptKind.DEBIT, ("reserve-cleared", f"reserved-loss/{CODE}", 10)),
     (10, 0, 12, ReceiptKind.DEBIT, ("reserve-cleared", f"reserved-loss/{CODE}", 10)),
     (10, 10, 2, ReceiptKind.DEBIT, None), (10, 0, 0, ReceiptKind.DEBIT, None),
