@@ -34,7 +34,15 @@ from keys.trust import TrustStore
 from wire import bundle, cose, objects
 from wire.chain import IssuanceKind
 from wire.cose import Sign1
-from wire.objects import Decision, DecisionKind, DecreeAnnex, FundRelease, Programme, SignedShape
+from wire.objects import (
+    Decision,
+    DecisionKind,
+    DecreeAnnex,
+    FundRelease,
+    Programme,
+    SignedShape,
+    Tariff,
+)
 
 T = TypeVar("T", bound=SignedShape)
 
@@ -235,6 +243,11 @@ def programmes(session: Session) -> dict[int, Programme]:
 def by_wallet(session: Session) -> dict[int, Programme]:
     """Wallet → its programme."""
     return {p.wallet: p for p in programmes(session).values()}
+
+
+def tariff_of(programme: Programme, version: int) -> Tariff | None:
+    """Its tariff of this version; None where none was signed: a card signs what it is sent."""
+    return next((t for t in programme.tariffs if t.version == version), None)
 
 
 # --- what an object changes ------------------------------------------------------------

@@ -6,7 +6,7 @@ not named by a proven reversal, plus decisions to pay (PROTOCOL.md §7.13).
 
 from __future__ import annotations
 
-from backend import ledger
+from backend import ledger, objects
 from backend.book import Book
 from backend.findings import Fault
 from backend.held import CardHeld, Judged
@@ -38,19 +38,22 @@ def _judge(book: Book, known: Judged, row: ReceiptRow) -> None:
         return
     programme = book.programme(row.wallet)
     reasons = why_not(book, known, row)
+    owed = known.owed.get(row.hash)
+    is_owed = owed is not None and owed.undone_sequence is None
+    tariff = objects.tariff_of(programme, row.basket_version) if programme else None
     if programme is None:
         reasons["no-programme"] = row.hash
+    elif tariff is None and not is_owed:  # a card signs whatever version its terminal names
+        reasons["no-tariff"] = row.hash
     why = ",".join(sorted(reasons))
     if why != row.held:
         row.held = why
-    owed = known.owed.get(row.hash)
-    is_owed = owed is not None and owed.undone_sequence is None
     if programme is None or bool(reasons) != is_owed:
         return
-    minor = row.amount * programme.tariff(row.basket_version).price_minor
     if reasons:
         _undo(book, owed, reasons.get("reversed") or next(iter(reasons.values())))
-    else:
+    elif tariff is not None:
+        minor = row.amount * tariff.price_minor
         book.add(ledger.payable(row.hash, programme.code, programme.provider, minor))
         _owe(book, owed, Payable(receipt=row.hash, provider=programme.provider,
                                  programme=programme.code, amount_minor=minor,

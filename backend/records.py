@@ -206,7 +206,8 @@ class Reader:
         if programme.unit == Unit.RUPIAH:
             lines: tuple[GoodsLine, ...] = (GoodsLine(ledger.RUPIAH, Unit.RUPIAH, 1),)
         else:
-            lines = programme.tariff(intent.basket_version).lines
+            tariff = objects.tariff_of(programme, intent.basket_version)
+            lines = tariff.lines if tariff else ()
         for line in lines:
             self._shelf(kind, record.hash, line.good, -sign * line.quantity * intent.amount,
                         f"handed/{programme.code}")  # fmt: skip

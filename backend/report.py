@@ -186,9 +186,9 @@ def provider_lines(session: Session, wallets: dict[int, Programme]) -> list[dict
     )
     for row in rows:
         programme = wallets.get(row.wallet)
-        if programme is not None:
-            price = programme.tariff(row.basket_version).price_minor
-            owed[programme.provider] += row.amount * price
+        tariff = objects.tariff_of(programme, row.basket_version) if programme else None
+        if programme is not None and tariff is not None:
+            owed[programme.provider] += row.amount * tariff.price_minor
     settled: dict[str, int] = defaultdict(int)
     for (account, good), total in _settlements(session).items():
         if good == ledger.RUPIAH:
@@ -274,7 +274,8 @@ def _handed(session: Session, station: bytes, wallets: dict[int, Programme]) -> 
             continue
         if programme.unit == Unit.RUPIAH:
             total[ledger.RUPIAH] += intent.amount
-        for line in programme.tariff(intent.basket_version).lines:
+        tariff = objects.tariff_of(programme, intent.basket_version)
+        for line in tariff.lines if tariff else ():
             total[line.good] += line.quantity * intent.amount
     return total
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from keys.signer import P256Signer
-from tests.support.backend_world import CASH, BackendWorld, SoftCard, SoftStation
+from tests.support.backend_world import (
+    CASH,
+    FOOD,
+    BackendWorld,
+    SoftCard,
+    SoftStation,
+    _files,
+)
 from tests.unit.backend.test_ingest import findings, held, payables
+from tests.unit.backend.test_losses import audited
 from wire import log
+from wire.objects import DecisionKind
 from wire.receipt import Counters, ReceiptKind, StatementKind
 
 
@@ -157,3 +168,56 @@ def test_l_of_another_entitlement_is_6_and_a_name_never_issued_7(
     terminal.debit(card, CASH, 10)
     terminal.send()
     assert findings(ready) == [6]
+
+
+def unsigned_tariff(terminal: SoftStation, card: SoftCard, wallet: int) -> None:
+    """A tap under a tariff that nobody signed: an honest card signs the number it is sent."""
+    intent = terminal.intent(card, wallet, 1)
+    receipt = card.receipt(ReceiptKind.DEBIT, terminal.name, intent, wallet, 1, basket_version=9)
+    terminal.add(log.Receipted(intent.sequence, bytes(receipt)))
+    terminal.add(log.Delivered(intent.sequence))
+
+
+@pytest.mark.parametrize("wallet", [CASH, FOOD])
+def test_a_tariff_that_nobody_signed_is_paid_to_nobody_and_stops_nobody(
+    ready: BackendWorld, card: SoftCard, terminal: SoftStation, wallet: int, tmp_path: Path
+) -> None:
+    unsigned_tariff(terminal, card, wallet)
+    terminal.send()
+    assert (why(ready, card, 1), payables(ready)) == ("no-tariff", 0)
+    assert 10 in audited(ready, tmp_path / "a")
+    terminal.debit(card, CASH, 1000)
+    terminal.send()
+    assert payables(ready) == 1000
+    assert 13 not in audited(ready, tmp_path / "b")
+
+
+def test_a_decision_to_pay_under_a_tariff_that_nobody_signed_stops_no_other_decision(
+    ready: BackendWorld, card: SoftCard, terminal: SoftStation
+) -> None:
+    unsigned_tariff(terminal, card, FOOD)
+    terminal.send()
+    for kind, number in ((DecisionKind.PAY, "K-1"), (DecisionKind.CLOSE_GAP, "K-2")):
+        ready.office.decide(kind, card.card_id, FOOD, first=1, last=1, amount=0, number=number,
+                            reason="x")  # fmt: skip
+    assert (why(ready, card, 1), payables(ready)) == ("no-tariff", 0)
+
+
+def test_a_programme_that_dropped_a_tariff_keeps_what_is_paid_and_refuses_no_upload(
+    ready: BackendWorld, card: SoftCard, terminal: SoftStation
+) -> None:
+    second = next(c for c in ready.cards(12) if FOOD in c.wallets and c.card_id != card.card_id)
+    terminal.debit(card, FOOD, 1)
+    terminal.send()
+    paid = payables(ready)
+    files = json.loads(_files(62, 12)["programmes.json"])
+    for p in files["programmes"]:
+        if p["wallet"]["code"] == FOOD:
+            newer = p["versions"][-1] | {"version": p["versions"][-1]["version"] + 1}
+            p |= {"version": 2, "versions": [newer]}
+    ready.office.import_programmes(json.dumps(files).encode())
+    terminal.debit(second, FOOD, 1)
+    terminal.send()
+    assert (why(ready, card, 1), why(ready, second, 1)) == ("", "no-tariff")
+    assert payables(ready) == paid > 0
+    ready.office.report()
