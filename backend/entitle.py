@@ -79,7 +79,9 @@ class Step:
     expires_s: int
 
 
-def steps(session: Session, now_s: int, only: bytes | None = None) -> Iterator[Step]:
+def steps(
+    session: Session, now_s: int, only: bytes | None = None, *, key_version: int
+) -> Iterator[Step]:
     """What may be issued now (to one card): rows, decisions, then re-issues of other wallets."""
     programmes = objects.programmes(session)
     expiries = {code: lot_expiry(session, code, now_s) for code in programmes}
@@ -89,6 +91,7 @@ def steps(session: Session, now_s: int, only: bytes | None = None) -> Iterator[S
         yield step
     by_wallet = {p.wallet: p for p in programmes.values()}
     newest, kept = Newest(session, only), lowest_kept(session)
+    is_dropping = 1 < kept <= key_version  # what is signed now would be kept; versions count from 1
     live = select(Card).where(col(Card.scrapped).is_(False), Card.blocked_version == 0)
     if only is not None:
         live = live.where(Card.card_id == only)
@@ -96,7 +99,8 @@ def steps(session: Session, now_s: int, only: bytes | None = None) -> Iterator[S
         for wallet, acknowledged, raw in newest.of(card.card_id):
             if (card.card_id, wallet) in touched:
                 continue
-            if acknowledged < card.acknowledged or Entitlement.parse(raw).key_version < kept:
+            is_dropped = is_dropping and Entitlement.parse(raw).key_version < kept
+            if acknowledged < card.acknowledged or is_dropped:
                 programme = by_wallet[wallet]
                 yield Step(card, programme, 0, None, expiries[programme.code])
 
@@ -108,13 +112,14 @@ def lowest_kept(session: Session) -> int:
     what an older key signed and the card has not taken, it takes no more.
     """
     links = [cvc.Certificate.parse(raw) for raw in issuance.items_of(session, IssuanceKind.LINK)]
-    kept = sorted(
-        (subject.version, link.extension.lowest_kept)
+    lowest = {
+        subject.version: link.extension.lowest_kept
         for link in links
         if (subject := cvc.CaId.parse(link.subject)).kind == cvc.CaKind.ISSUER
         and isinstance(link.extension, cvc.LinkExtension)
-    )
-    return max(kept[-2:][0][0], kept[-1][1]) if kept else 0
+    }
+    versions = sorted(lowest)
+    return max(versions[-2:][0], lowest[versions[-1]]) if versions else 0
 
 
 def _raising(

@@ -172,7 +172,7 @@ class Office(Drafts):
         with self.db.read() as session:
             version = self.trust.newest(KeyRole.ISSUER).version
             builder = entitle.Builder(session, self.trust.env, version, self.clock(), only)
-            for step in entitle.steps(session, self.clock(), only):
+            for step in entitle.steps(session, self.clock(), only, key_version=version):
                 try:
                     wishes.append(builder.wish(step))
                 except (WalletFullError, FormatError) as e:

@@ -118,10 +118,12 @@ def three(session: Session) -> Session:
     return session
 
 
-def told(session: Session, only: bytes | None = None) -> list[tuple[bytes, int, int, int | None]]:
+def told(
+    session: Session, only: bytes | None = None, *, key_version: int = 9
+) -> list[tuple[bytes, int, int, int | None]]:
     """(card, wallet, amount, row cited)."""
     return [(s.card.card_id, s.programme.wallet, s.amount, s.cause.row if s.cause else None)
-            for s in entitle.steps(session, NOW_S, only)]  # fmt: skip
+            for s in entitle.steps(session, NOW_S, only, key_version=key_version)]  # fmt: skip
 
 
 def test_funded_rows_are_steps_of_the_familys_card(three: Session) -> None:
@@ -134,7 +136,7 @@ def test_funded_rows_are_steps_of_the_familys_card(three: Session) -> None:
     assert told(three) == every
     for card_id in (A, B, C):
         assert told(three, card_id) == [x for x in every if x[0] == card_id]
-    first = next(entitle.steps(three, NOW_S))
+    first = next(entitle.steps(three, NOW_S, key_version=9))
     assert first.cause == Citation(name("decree"), 1)
     assert first.expires_s == NEVER_S
 
@@ -175,7 +177,7 @@ def test_what_a_decision_gives(
     assert told(three, target) == wanted
     assert told(three, A) == []
     if gives:
-        (step,) = entitle.steps(three, NOW_S)
+        (step,) = entitle.steps(three, NOW_S, key_version=9)
         assert step.cause == Citation(made.hash, 0)
 
 
@@ -244,6 +246,8 @@ def test_the_lowest_issuer_key_a_card_keeps(session: Session) -> None:
     assert entitle.lowest_kept(session) == 7
     link(session, 7, KeyRole.ISSUER, 8, 2)
     assert entitle.lowest_kept(session) == 7
+    link(session, 8, KeyRole.ISSUER, 8, 2)  # dated anew: no third slot
+    assert entitle.lowest_kept(session) == 7
 
 
 @pytest.mark.parametrize(("version", "again"), [(2, True), (3, False), (4, False)])
@@ -254,6 +258,10 @@ def test_what_an_older_key_signed_is_signed_again(
     link(three, 1, KeyRole.ISSUER, 3, 3)
     assert issuance.items_of(three, IssuanceKind.LINK)
     assert told(three) == ([(B, WALLET, 0, None)] if again else [])
+    assert told(three, key_version=3) == told(three)
+    assert (
+        told(three, key_version=2) == []
+    )  # its own signature would be as dead: not again and again
 
 
 def test_the_newest_entitlement_of_each_wallet(session: Session) -> None:
